@@ -1,0 +1,281 @@
+"""Every setting of the program, typed, in one place: from the environment, then `.env`, then the default.
+
+docs/configuration.md and .env.example name the same variables for people.
+"""
+
+import difflib
+import logging
+import os
+import re
+from collections.abc import Mapping
+from email.utils import parseaddr
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+from annotated_types import Ge, Le
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Secret,
+    SecretStr,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from app import env_file
+from app.errors import BadInputError
+
+#: The folder of `run_celery.py` and `.env`; relative folders in settings start here.
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+_REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
+_REDIS_EXAMPLE = "redis://localhost:6379/0"
+_POSTGRESQL = "postgresql+psycopg"
+_POSTGRESQL_EXAMPLE = f"{_POSTGRESQL}://localhost/value_partner"
+_PERCENT_ENCODE = "in a password, / : @ # ? and % are written %2F %3A %40 %23 %3F and %25"
+# To the last @, for a password that should have been percent-encoded may itself hold @ / # and ?; and where
+# the @ is missing, all after a colon that no port follows.
+_PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)([^:/@?#\[]*):(?:.*(@)|[^\d/?#].*)", re.DOTALL)
+_PASSWORD_IN_QUERY = re.compile(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*")
+_SENTINEL_SEPARATOR = re.compile(r";(?=\w+://)")
+
+
+def masked_url(url: str) -> str:
+    """Return `url` with `***` for each password in it, fit for messages, whether or not it is a valid URL."""
+    if "://" not in url:
+        return "***"
+    parts = (_PASSWORD_IN_ADDRESS.sub(r"\1:***\2", part) for part in _SENTINEL_SEPARATOR.split(url))
+    return _PASSWORD_IN_QUERY.sub(r"\1***", ";".join(parts))
+
+
+class SecretUrl(Secret[str]):
+    """A URL that prints as `masked_url` gives it; `get_secret_value()` is the whole of it."""
+
+    def _display(self) -> str:
+        return masked_url(self.get_secret_value())
+
+
+def _redis_url(url: str) -> str:
+    parts = [_checked_url(part, _REDIS_EXAMPLE) for part in _SENTINEL_SEPARATOR.split(url)]
+    for part in parts:
+        scheme, _, rest = part.partition("://")
+        if scheme not in _REDIS_SCHEMES:
+            schemes = ", ".join(f"{scheme}://" for scheme in _REDIS_SCHEMES)
+            raise ValueError(f"the address of a Redis, starting with one of {schemes}")
+        path = urlsplit(f"http://{rest}").path
+        if scheme == "redis+socket" and not path.strip("/"):
+            raise ValueError("redis+socket:// followed by the path of Redis's socket")
+        if scheme != "redis+socket" and not re.fullmatch(r"/?\d*", path):
+            raise ValueError(f"an address that ends in the number of a database, such as {_REDIS_EXAMPLE}")
+    if url.startswith("rediss://") and "ssl_cert_reqs" not in parse_qs(urlsplit(url).query):
+        # Without it Kombu takes any certificate, and Celery's result backend refuses to start.
+        url += ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
+    return url
+
+
+def _postgresql_url(url: str) -> str:
+    scheme, _, rest = _checked_url(url, _POSTGRESQL_EXAMPLE).partition("://")
+    if scheme not in {"postgres", "postgresql", _POSTGRESQL}:
+        raise ValueError(
+            f"the address of a PostgreSQL database, starting with {_POSTGRESQL}://: no other database and no"
+            " other driver will do, for statements are loaded with COPY and compared in PostgreSQL's own SQL"
+        )
+    if not urlsplit(f"http://{rest}").path.strip("/"):
+        raise ValueError(f"an address that ends in the name of a database, such as {_POSTGRESQL_EXAMPLE}")
+    return f"{_POSTGRESQL}://{rest}"
+
+
+def _checked_url(url: str, example: str) -> str:
+    problem = ValueError(f"an address such as {example} ({_PERCENT_ENCODE})")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise problem from None
+    if "://" not in url or "@" in parts.path or parts.fragment or re.search(r"\s", url):
+        raise problem
+    return url
+
+
+def _log_level(level: str) -> str:
+    # A Celery worker puts the number of its level into its children's environment, under this very variable.
+    return logging.getLevelName(int(level)).lower() if level.isdecimal() else level.lower()
+
+
+def _address(address: str) -> str:
+    if address and not (re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(address)[1]) and address.isprintable()):
+        raise ValueError("one e-mail address")
+    return address
+
+
+def _host(host: str) -> str:
+    try:
+        ip_address(host)
+    except ValueError:
+        if not re.fullmatch(r"[\w.-]*", host):
+            raise ValueError("the name or IP address of a host, without scheme or port") from None
+    return host
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII):
+        raise ValueError("a name of letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("the name of an IANA time zone, such as UTC or Europe/Prague") from error
+    return name
+
+
+def _folder(path: Path) -> Path:
+    return PROJECT_DIR / path
+
+
+_RedisUrl = Annotated[SecretUrl, BeforeValidator(_redis_url)]
+_PostgresqlUrl = Annotated[SecretUrl, BeforeValidator(_postgresql_url)]
+_Address = Annotated[str, AfterValidator(_address)]
+_Host = Annotated[str, AfterValidator(_host)]
+_Folder = Annotated[Path, AfterValidator(_folder)]
+_LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)]
+
+
+class Settings(BaseModel):
+    """The settings of one process; .env.example says what each does.
+
+    A field is named like its variable, in lower case. Folders are absolute, `database_url` is SQLAlchemy's
+    for psycopg, and secrets print as `***`.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    celery_broker_url: _RedisUrl = SecretUrl(_REDIS_EXAMPLE)
+    celery_result_backend: _RedisUrl = SecretUrl("redis://localhost:6379/1")
+    celery_queue: Annotated[str, AfterValidator(_name)] = "celery"
+    celery_worker_concurrency: int = Field(4, ge=1, le=1000)
+    celery_log_level: _LogLevel = "info"
+    celery_visibility_timeout_s: int = Field(3600, ge=60, le=604_800)
+
+    database_url: _PostgresqlUrl = SecretUrl(_POSTGRESQL_EXAMPLE)
+
+    email_host: _Host = ""
+    email_port: int = Field(587, ge=1, le=65535)
+    email_use_tls: bool = True
+    email_host_user: str = ""
+    email_host_password: SecretStr = SecretStr("")
+    admin_email: _Address = ""
+    server_email: _Address = ""
+
+    flower_address: _Host = "127.0.0.1"
+
+    log_dir: _Folder = PROJECT_DIR / "logs"
+    statements_dir: _Folder = PROJECT_DIR / "inbox"
+    prices_dir: _Folder = PROJECT_DIR / "prices"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+
+    reconciliation_shard_size: int = Field(5000, ge=1, le=1_000_000)
+    jobs_max_attempts: int = Field(5, ge=1, le=1000)
+    jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)
+    max_statement_bytes: int = Field(64 * 1024 * 1024, ge=1, le=1024**3)
+
+    @property
+    def mail_off_reason(self) -> str | None:
+        """Why no mail is sent, for a person to read; None when mail is on."""
+        for variable in ("EMAIL_HOST", "ADMIN_EMAIL", "SERVER_EMAIL"):
+            if not getattr(self, variable.lower()):
+                return f"{variable} is empty"
+        if self.email_host_user and not self.email_host_password.get_secret_value():
+            return "EMAIL_HOST_USER is set, but EMAIL_HOST_PASSWORD is empty"
+        return None
+
+
+@cache
+def get_settings() -> Settings:
+    """Return this process's settings, read once; after `get_settings.cache_clear()` they are read anew.
+
+    Raises:
+        BadInputError: as `load_settings`.
+    """
+    return load_settings(os.environ, env_file_path(os.environ))
+
+
+def env_file_path(environ: Mapping[str, str]) -> Path | None:
+    """Return the environment file to read: what `ENV_FILE` names (empty: none), else the project's `.env`."""
+    if (named := environ.get("ENV_FILE")) is not None:
+        return Path(named) if named else None
+    path = PROJECT_DIR / ".env"
+    return path if path.exists() else None
+
+
+def load_settings(environ: Mapping[str, str], path: Path | None) -> Settings:
+    """Read settings from `environ`, then from the environment file at `path`, then from the defaults.
+
+    A variable of `environ` beats the file's even when it is empty; an empty one means the default.
+
+    Raises:
+        BadInputError: variables with bad values, each on a line that names it, where it was set, what it was
+            (masked if it is secret) and what it may be; or the file can't be read.
+    """
+    variables = env_file.read(path).variables if path else {}
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for field in Settings.model_fields:
+        name = field.upper()
+        if name in environ:
+            values[field], origins[field] = environ[name], "environment"
+        elif name in variables:
+            values[field], origins[field] = variables[name].value, f"{path} line {variables[name].line}"
+    try:
+        return Settings.model_validate({field: value for field, value in values.items() if value})
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+    # Outside the except block, for the validation error knows the secrets and would be shown as the cause.
+    raise BadInputError("\n".join(_sentence(problem, values, origins) for problem in problems))
+
+
+def env_file_warnings(path: Path | None) -> list[str]:
+    """Return what a person should know of the file at `path`: lines without effect, names nearly right.
+
+    Raises:
+        BadInputError: the file can't be read.
+    """
+    if path is None:
+        return []
+    content = env_file.read(path)
+    warnings = [f"{path} line {line}: not NAME=value, so it has no effect" for line in content.ignored_lines]
+    known = [field.upper() for field in Settings.model_fields]
+    for name, variable in content.variables.items():
+        near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+        if near and name not in known:
+            warnings.append(f"{path} line {variable.line}: {name} is no setting; is it {near[0]}?")
+    return warnings
+
+
+def _sentence(problem: ErrorDetails, values: Mapping[str, str], origins: Mapping[str, str]) -> str:
+    name = str(problem["loc"][0])
+    field = Settings.model_fields[name]
+    value = masked_url(values[name]) if field.annotation is SecretUrl else values[name]
+    return f'{name.upper()} ({origins[name]}) is "{value}"; it may be {_may_be(field, problem)}'
+
+
+def _may_be(field: FieldInfo, problem: ErrorDetails) -> str:
+    if field.annotation is int:
+        low = next(bound.ge for bound in field.metadata if isinstance(bound, Ge))
+        high = next(bound.le for bound in field.metadata if isinstance(bound, Le))
+        return f"a whole number from {low} to {high}"
+    if field.annotation is bool:
+        return "true or false"
+    if levels := get_args(field.annotation):
+        return f"one of {', '.join(levels)}"
+    return str(problem["ctx"]["error"])
