@@ -1,0 +1,19 @@
+"""The one PostgreSQL database: base of the models, sessions, and the migrations that make its tables."""
+
+from app.database.base import Base
+from app.database.migrate import current_revision, downgrade, head_revision, upgrade
+from app.database.session import forget_parent_connections, get_engine, session_scope, unavailable
+from app.database.storable import storable
+
+__all__ = [
+    "Base",
+    "current_revision",
+    "downgrade",
+    "forget_parent_connections",
+    "get_engine",
+    "head_revision",
+    "session_scope",
+    "storable",
+    "unavailable",
+    "upgrade",
+]

