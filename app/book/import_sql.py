@@ -1,0 +1,171 @@
+"""The statements that move checked rows from the staged tables on to the book's own.
+
+They run in this order, those of the tables that an import has. `:import_id` is the import; `:given` are the
+columns that the table's file has: of a row that exists, a column that is not given stays as it is. Rows that
+would not change are not written.
+"""
+
+STATEMENTS: dict[str, tuple[str, ...]] = {
+    "accounts": (
+        """
+        INSERT INTO users (login)
+        SELECT DISTINCT s."user" FROM staged_accounts s
+        ON CONFLICT (login) DO NOTHING
+        """,
+        """
+        INSERT INTO accounts AS a (code, user_id, name, currency, calendar, active)
+        SELECT s.account, u.id, s.name, s.currency, coalesce(s.calendar, 'XNYS'),
+               coalesce(s.active, 'true')::boolean
+        FROM staged_accounts s
+        JOIN users u ON u.login = s."user"
+        ORDER BY s.row
+        ON CONFLICT (code) DO UPDATE SET
+            user_id = excluded.user_id,
+            name = excluded.name,
+            currency = excluded.currency,
+            calendar = CASE WHEN 'calendar' = ANY(:given) THEN excluded.calendar ELSE a.calendar END,
+            active = CASE WHEN 'active' = ANY(:given) THEN excluded.active ELSE a.active END
+        WHERE (a.user_id, a.name, a.currency) <> (excluded.user_id, excluded.name, excluded.currency)
+           OR 'calendar' = ANY(:given) AND a.calendar <> excluded.calendar
+           OR 'active' = ANY(:given) AND a.active <> excluded.active
+        """,
+        # Numbers that change hands in an import are freed first: unique constraints look at each row in turn.
+        """
+        UPDATE custodian_accounts c
+        SET number = c.number || chr(1)
+        FROM staged_accounts s
+        JOIN accounts a ON a.code = s.account
+        WHERE c.account_id = a.id AND (c.custodian, c.number) <> (s.custodian, s.custodian_account)
+        """,
+        """
+        INSERT INTO custodian_accounts AS c (account_id, custodian, number, statement_frequency,
+                                             statement_lag_days)
+        SELECT a.id, s.custodian, s.custodian_account, s.statement_frequency,
+               coalesce(s.statement_lag_days, '1')::bigint
+        FROM staged_accounts s
+        JOIN accounts a ON a.code = s.account
+        WHERE s.custodian IS NOT NULL
+        ORDER BY s.row
+        ON CONFLICT (account_id) DO UPDATE SET
+            custodian = excluded.custodian,
+            number = excluded.number,
+            statement_frequency = CASE WHEN 'statement_frequency' = ANY(:given)
+                                       THEN excluded.statement_frequency ELSE c.statement_frequency END,
+            statement_lag_days = CASE WHEN 'statement_lag_days' = ANY(:given)
+                                      THEN excluded.statement_lag_days ELSE c.statement_lag_days END
+        WHERE (c.custodian, c.number) <> (excluded.custodian, excluded.number)
+           OR 'statement_frequency' = ANY(:given)
+              AND c.statement_frequency IS DISTINCT FROM excluded.statement_frequency
+           OR 'statement_lag_days' = ANY(:given) AND c.statement_lag_days <> excluded.statement_lag_days
+        """,
+    ),
+    "securities": (
+        """
+        INSERT INTO securities AS x (code, name, asset_class, currency, tracked)
+        SELECT s.security, s.name, s.asset_class, s.currency, coalesce(s.tracked, 'true')::boolean
+        FROM staged_securities s
+        ORDER BY s.row
+        ON CONFLICT (code) DO UPDATE SET
+            name = excluded.name,
+            asset_class = excluded.asset_class,
+            currency = excluded.currency,
+            tracked = CASE WHEN 'tracked' = ANY(:given) THEN excluded.tracked ELSE x.tracked END
+        WHERE (x.name, x.asset_class, x.currency) <> (excluded.name, excluded.asset_class, excluded.currency)
+           OR 'tracked' = ANY(:given) AND x.tracked <> excluded.tracked
+        """,
+    ),
+    "identifiers": (
+        """
+        INSERT INTO security_identifiers (scheme, value, namespace, security_id)
+        SELECT s.scheme, s.value, coalesce(s.namespace, ''), x.id
+        FROM staged_identifiers s
+        JOIN securities x ON x.code = s.security
+        ON CONFLICT (scheme, value, namespace) DO NOTHING
+        """,
+    ),
+    # A version that an import brings is one of positions and of cash, whichever of the two tables names it.
+    "versions": (
+        """
+        INSERT INTO staged_versions (account_id, as_of)
+        SELECT a.id, s.as_of::date
+        FROM (SELECT account, as_of FROM staged_positions UNION SELECT account, as_of FROM staged_cash) s
+        JOIN accounts a ON a.code = s.account
+        """,
+        "ANALYZE staged_versions",
+        """
+        INSERT INTO book_snapshots (account_id, as_of, import_id)
+        SELECT account_id, as_of, :import_id FROM staged_versions
+        ON CONFLICT (account_id, as_of) DO UPDATE SET import_id = excluded.import_id
+        """,
+    ),
+    "positions": (
+        """
+        DELETE FROM book_positions p USING staged_versions v
+        WHERE p.account_id = v.account_id AND p.as_of = v.as_of
+        """,
+        # In the order of the key, so that an account's rows lie together and the index grows at its end.
+        """
+        INSERT INTO book_positions (account_id, as_of, security_id, quantity_traded, quantity_settled)
+        SELECT a.id, s.as_of::date, x.id, s.quantity_traded::numeric, s.quantity_settled::numeric
+        FROM staged_positions s
+        JOIN accounts a ON a.code = s.account
+        JOIN securities x ON x.code = s.security
+        ORDER BY 1, 2, 3
+        """,
+    ),
+    "cash": (
+        """
+        DELETE FROM book_cash c USING staged_versions v
+        WHERE c.account_id = v.account_id AND c.as_of = v.as_of
+        """,
+        """
+        INSERT INTO book_cash (account_id, as_of, currency, amount_traded, amount_settled)
+        SELECT a.id, s.as_of::date, s.currency, s.amount_traded::numeric, s.amount_settled::numeric
+        FROM staged_cash s
+        JOIN accounts a ON a.code = s.account
+        ORDER BY 1, 2, 3
+        """,
+    ),
+    "transactions": (
+        """
+        INSERT INTO book_transactions AS t (account_id, reference, kind, security_id, trade_date, settle_date,
+                                            quantity, amount, currency, description)
+        SELECT a.id, s.reference, s.kind, x.id, s.trade_date::date, s.settle_date::date,
+               coalesce(s.quantity::numeric, 0), coalesce(s.amount::numeric, 0), s.currency,
+               coalesce(s.description, '')
+        FROM staged_transactions s
+        JOIN accounts a ON a.code = s.account
+        LEFT JOIN securities x ON x.code = s.security
+        ORDER BY a.id, s.row
+        ON CONFLICT (account_id, reference) DO UPDATE SET
+            kind = excluded.kind,
+            trade_date = excluded.trade_date,
+            settle_date = excluded.settle_date,
+            security_id = CASE WHEN 'security' = ANY(:given) THEN excluded.security_id ELSE t.security_id END,
+            quantity = CASE WHEN 'quantity' = ANY(:given) THEN excluded.quantity ELSE t.quantity END,
+            amount = CASE WHEN 'amount' = ANY(:given) THEN excluded.amount ELSE t.amount END,
+            currency = excluded.currency,
+            description = CASE WHEN 'description' = ANY(:given)
+                               THEN excluded.description ELSE t.description END
+        WHERE (t.kind, t.trade_date, t.settle_date, t.currency)
+              <> (excluded.kind, excluded.trade_date, excluded.settle_date, excluded.currency)
+           OR 'security' = ANY(:given) AND t.security_id IS DISTINCT FROM excluded.security_id
+           OR 'quantity' = ANY(:given) AND t.quantity <> excluded.quantity
+           OR 'amount' = ANY(:given) AND t.amount <> excluded.amount
+           OR 'description' = ANY(:given) AND t.description <> excluded.description
+        """,
+    ),
+    "tolerances": (
+        """
+        INSERT INTO tolerances AS t (figure, asset_class, currency, absolute, relative)
+        SELECT s.figure, s.asset_class, s.currency, coalesce(s.absolute, '0')::numeric,
+               coalesce(s.relative, '0')::numeric
+        FROM staged_tolerances s
+        ON CONFLICT (figure, asset_class, currency) DO UPDATE SET
+            absolute = CASE WHEN 'absolute' = ANY(:given) THEN excluded.absolute ELSE t.absolute END,
+            relative = CASE WHEN 'relative' = ANY(:given) THEN excluded.relative ELSE t.relative END
+        WHERE 'absolute' = ANY(:given) AND t.absolute <> excluded.absolute
+           OR 'relative' = ANY(:given) AND t.relative <> excluded.relative
+        """,
+    ),
+}

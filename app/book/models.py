@@ -1,0 +1,196 @@
+"""The platform's own book: who owns which account, what a security is, and what each account held on which date."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base
+
+
+class User(Base):
+    """A person of the platform, the owner of accounts."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    login: Mapped[str] = mapped_column(unique=True)
+
+
+class Account(Base):
+    """An account of the book of record."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: The platform's own name of the account, used in imports and shown to people.
+    code: Mapped[str] = mapped_column(unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str]
+    currency: Mapped[str]
+    #: Whose business days count, by its ISO 10383 name (XNYS, XLON …).
+    calendar: Mapped[str] = mapped_column(server_default="XNYS")
+    active: Mapped[bool] = mapped_column(server_default="true")
+
+
+class CustodianAccount(Base):
+    """The same account as its custodian knows it: what statements name, and what a break belongs to."""
+
+    __tablename__ = "custodian_accounts"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), unique=True)
+    #: The custodian's id as its files give it, in lower case (OFX: BROKERID or BANKID).
+    custodian: Mapped[str]
+    number: Mapped[str]
+    #: daily, weekly or monthly; NULL is irregular, and such an account is never stale.
+    statement_frequency: Mapped[str | None]
+    #: Business days after a period's last day by which its statement must be here.
+    statement_lag_days: Mapped[int] = mapped_column(server_default="1")
+    #: The newest date that was reconciled; older dates are not compared any more.
+    reconciled_to: Mapped[date | None]
+
+    __table_args__ = (
+        UniqueConstraint("custodian", "number"),
+        CheckConstraint("statement_frequency IN ('daily', 'weekly', 'monthly')", name="statement_frequency"),
+        CheckConstraint("statement_lag_days BETWEEN 0 AND 60", name="statement_lag_days"),
+    )
+
+
+class Security(Base):
+    """Something that can be held."""
+
+    __tablename__ = "securities"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: The platform's own name of the security, used in imports.
+    code: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    #: equity, bond, fund, etf, cash_fund, other …: chooses the tolerance.
+    asset_class: Mapped[str]
+    currency: Mapped[str]
+    #: Whether `sync_market_data` prices it.
+    tracked: Mapped[bool] = mapped_column(server_default="true")
+
+
+class SecurityIdentifier(Base):
+    """One of the names of a security."""
+
+    __tablename__ = "security_identifiers"
+
+    #: ISIN, CUSIP, SEDOL, FIGI, SYMBOL or CUSTODIAN (an id that only that custodian knows).
+    scheme: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    #: Where the value is unique: the exchange's MIC for SYMBOL, the custodian for CUSTODIAN, else empty.
+    namespace: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    security_id: Mapped[int] = mapped_column(ForeignKey("securities.id"), index=True)
+
+    __table_args__ = (
+        CheckConstraint("scheme IN ('ISIN', 'CUSIP', 'SEDOL', 'FIGI', 'SYMBOL', 'CUSTODIAN')", name="scheme"),
+        CheckConstraint("(scheme IN ('SYMBOL', 'CUSTODIAN')) = (namespace <> '')", name="namespace"),
+    )
+
+
+class BookImport(Base):
+    """One import of the book: what came, and when."""
+
+    __tablename__ = "book_imports"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    imported_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    source: Mapped[str]
+    #: Rows a table.
+    counts: Mapped[dict[str, Any]]
+
+
+class BookSnapshot(Base):
+    """A version of an account's book: what it held on a date. A later import of the same date replaces it."""
+
+    __tablename__ = "book_snapshots"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    as_of: Mapped[date] = mapped_column(primary_key=True)
+    import_id: Mapped[int] = mapped_column(ForeignKey("book_imports.id"))
+
+
+class BookPosition(Base):
+    """A quantity held, on trade-date and on settle-date basis; negative is short."""
+
+    __tablename__ = "book_positions"
+
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    as_of: Mapped[date] = mapped_column(primary_key=True)
+    security_id: Mapped[int] = mapped_column(ForeignKey("securities.id"), primary_key=True)
+    quantity_traded: Mapped[Decimal]
+    quantity_settled: Mapped[Decimal]
+
+    __table_args__ = (CheckConstraint("abs(quantity_traded) < 1e18 AND abs(quantity_settled) < 1e18", name="finite"),)
+
+
+class BookCash(Base):
+    """Cash of one currency, on trade-date and on settle-date basis; negative is owed."""
+
+    __tablename__ = "book_cash"
+
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    as_of: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    amount_traded: Mapped[Decimal]
+    amount_settled: Mapped[Decimal]
+
+    __table_args__ = (CheckConstraint("abs(amount_traded) < 1e18 AND abs(amount_settled) < 1e18", name="finite"),)
+
+
+class BookTransaction(Base):
+    """What moved a quantity or an amount, with the day it was agreed and the day it settles."""
+
+    __tablename__ = "book_transactions"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    #: The platform's own id of the transaction, unique in its account.
+    reference: Mapped[str]
+    #: buy, sell, income, fee, transfer, deposit, withdrawal, split, other.
+    kind: Mapped[str]
+    security_id: Mapped[int | None] = mapped_column(ForeignKey("securities.id"))
+    trade_date: Mapped[date]
+    settle_date: Mapped[date]
+    #: Signed: what it adds to the position and to the cash.
+    quantity: Mapped[Decimal] = mapped_column(server_default="0")
+    amount: Mapped[Decimal] = mapped_column(server_default="0")
+    currency: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (
+        UniqueConstraint("account_id", "reference"),
+        CheckConstraint("settle_date >= trade_date", name="settles_after_trade"),
+        CheckConstraint("abs(quantity) < 1e18 AND abs(amount) < 1e18", name="finite"),
+        Index("book_transactions_unsettled_idx", "account_id", "settle_date", "trade_date"),
+    )
+
+
+class Tolerance(Base):
+    """How far two figures may differ and still agree: max(absolute, relative x the larger figure).
+
+    The row that fits best counts: asset class and currency, then asset class, then currency, then neither.
+    Without a row the tolerance is zero.
+    """
+
+    __tablename__ = "tolerances"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: quantity or cash.
+    figure: Mapped[str]
+    asset_class: Mapped[str | None]
+    currency: Mapped[str | None]
+    absolute: Mapped[Decimal] = mapped_column(server_default="0")
+    relative: Mapped[Decimal] = mapped_column(server_default="0")
+
+    __table_args__ = (
+        UniqueConstraint("figure", "asset_class", "currency", postgresql_nulls_not_distinct=True),
+        CheckConstraint("figure IN ('quantity', 'cash')", name="figure"),
+        CheckConstraint("figure = 'quantity' OR asset_class IS NULL", name="cash_has_no_asset_class"),
+        CheckConstraint("absolute >= 0 AND absolute < 1e18 AND relative >= 0 AND relative < 1", name="range"),
+    )
