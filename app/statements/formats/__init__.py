@@ -1,0 +1,30 @@
+"""The file formats that custodians send; each is a module that recognises its files and reads them."""
+
+from typing import Protocol
+
+from app.statements.formats import ofx
+from app.statements.rows import ParsedStatement, StatementError
+
+__all__ = ["read_statements"]
+
+
+class _Format(Protocol):
+    def recognises(self, data: bytes) -> bool: ...
+
+    def read(self, data: bytes, name: str) -> tuple[ParsedStatement, ...]: ...
+
+
+_FORMATS: dict[str, _Format] = {"ofx": ofx}
+
+
+def read_statements(data: bytes, name: str) -> tuple[str, tuple[ParsedStatement, ...]]:
+    """Return the name of a file's format and the statements in it.
+
+    Raises:
+        StatementError: no format recognises the file, or it can't be read; nothing of it may be used.
+    """
+    for format_name, statement_format in _FORMATS.items():
+        if statement_format.recognises(data):
+            return format_name, statement_format.read(data, name)
+    what = "the file is empty" if not data.strip() else "this is no statement in a known format"
+    raise StatementError(what, where=name, hint=f"Known: {', '.join(_FORMATS)}.")

@@ -1,0 +1,123 @@
+"""What custodians said, as they said it: files, statements and every row of them. Rows are never changed.
+
+The row tables have no foreign key to their statement: COPY writes both in one transaction, and a check a row would
+cost more than the load.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base
+
+
+class StatementFile(Base):
+    """A file that came in, by the hash of its bytes; the same bytes are the same file, whatever its name."""
+
+    __tablename__ = "statement_files"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    format: Mapped[str | None]
+    size: Mapped[int]
+    #: loaded, or refused with the reason in `error`; a refused file may be tried again.
+    state: Mapped[str]
+    error: Mapped[str | None]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("state IN ('loaded', 'refused')", name="state"),
+        Index("statement_files_refused_idx", "received_at", postgresql_where=text("state = 'refused'")),
+    )
+
+
+class Statement(Base):
+    """What a custodian says of one account on one date."""
+
+    __tablename__ = "statements"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    file_id: Mapped[int] = mapped_column(ForeignKey("statement_files.id"), index=True)
+    custodian_account_id: Mapped[int] = mapped_column(ForeignKey("custodian_accounts.id"))
+    #: The date in the file, as it is written there.
+    as_of: Mapped[date]
+    currency: Mapped[str]
+    #: Whether the statement speaks of positions and of cash at all; silence is not zero.
+    states_positions: Mapped[bool]
+    states_cash: Mapped[bool]
+    #: Total value that the custodian gives for the account, the control total.
+    stated_value: Mapped[Decimal | None]
+    #: accepted, or held back by the completeness gate for the reasons in `findings`.
+    state: Mapped[str]
+    findings: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("state IN ('accepted', 'held')", name="state"),
+        Index("statements_newest_idx", "custodian_account_id", text("as_of DESC"), text("id DESC")),
+    )
+
+
+class StatementPosition(Base):
+    """One position row."""
+
+    __tablename__ = "statement_positions"
+
+    statement_id: Mapped[int] = mapped_column(primary_key=True)
+    #: Line of the file that it stands on; with `row` its place in the evidence.
+    row: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int]
+    scheme: Mapped[str]
+    identifier: Mapped[str]
+    #: Where the identifier is unique: the custodian for CUSTODIAN, else empty.
+    namespace: Mapped[str]
+    name: Mapped[str | None]
+    ticker: Mapped[str | None]
+    quantity: Mapped[Decimal]
+    price: Mapped[Decimal | None]
+    market_value: Mapped[Decimal | None]
+    currency: Mapped[str]
+    sub_account: Mapped[str]
+
+    __table_args__ = (CheckConstraint("abs(quantity) < 1e18", name="finite"),)
+
+
+class StatementCash(Base):
+    """The cash balance of one currency."""
+
+    __tablename__ = "statement_cash"
+
+    statement_id: Mapped[int] = mapped_column(primary_key=True)
+    row: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int]
+    currency: Mapped[str]
+    amount: Mapped[Decimal]
+
+    __table_args__ = (CheckConstraint("abs(amount) < 1e18", name="finite"),)
+
+
+class StatementTransaction(Base):
+    """One transaction row."""
+
+    __tablename__ = "statement_transactions"
+
+    statement_id: Mapped[int] = mapped_column(primary_key=True)
+    row: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int]
+    #: The custodian's own id of the transaction (OFX: FITID).
+    reference: Mapped[str]
+    kind: Mapped[str]
+    scheme: Mapped[str | None]
+    identifier: Mapped[str | None]
+    namespace: Mapped[str]
+    trade_date: Mapped[date]
+    settle_date: Mapped[date | None]
+    quantity: Mapped[Decimal | None]
+    price: Mapped[Decimal | None]
+    amount: Mapped[Decimal | None]
+    currency: Mapped[str]
+    description: Mapped[str]
