@@ -1,0 +1,228 @@
+"""Runs: a reconciliation as rows and jobs. Its shards are jobs of the ledger, and the last of them closes it."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.book import Account
+from app.calendars import last_ended_business_day
+from app.errors import BadInputError
+from app.jobs import enqueue
+from app.reconciliation.compare import ShardCounts, compare_shard
+from app.reconciliation.models import Run, RunShard
+
+#: The task that compares a shard.
+SHARD_TASK = "app.tasks.reconciliation.reconcile_shard"
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is."""
+
+    run_id: int
+    state: str
+    as_of: date
+    shards: int
+    shards_done: int
+    started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state != "running"
+
+
+def start_run(
+    session: Session,
+    key: str,
+    *,
+    now: datetime,
+    shard_size: int,
+    as_of: date | None = None,
+    account_id: int | None = None,
+) -> int:
+    """Start a reconciliation of all active accounts, or of one; its shards run as jobs after the commit.
+
+    Args:
+        session: the transaction that the run and its jobs are written in.
+        key: says which request it answers; the same key again gives the same run.
+        now: the time (aware); decides which business day ended last on each calendar.
+        shard_size: accounts a shard.
+        as_of: look at nothing newer than this date; the last ended business day if left out.
+        account_id: the one account, active or not.
+
+    Returns:
+        The id of the run.
+
+    Raises:
+        BadInputError: `as_of` is not over yet, or there is no such account.
+    """
+    days = _last_days(_calendars(session, account_id), now, as_of)
+    shards = [(account_id, account_id)] if account_id is not None else _ranges(session, shard_size)
+    run_id = session.execute(
+        insert(Run)
+        .values(
+            key=key,
+            account_id=account_id,
+            as_of=as_of or max(days.values(), default=now.date()),
+            days={calendar: day.isoformat() for calendar, day in days.items()},
+            shard_count=len(shards),
+            state="running" if shards else "complete",
+            finished_at=None if shards else func.now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(Run.id)
+    ).scalar_one_or_none()
+    if run_id is None:
+        return session.execute(select(Run.id).where(Run.key == key)).scalar_one()
+    if shards:
+        session.execute(
+            insert(RunShard),
+            [
+                {"run_id": run_id, "number": number, "first_account_id": first, "last_account_id": last}
+                for number, (first, last) in enumerate(shards, start=1)
+            ],
+        )
+    for number in range(1, len(shards) + 1):
+        enqueue(session, SHARD_TASK, f"run:{run_id}:shard:{number}", {"run_id": run_id, "shard": number})
+    return run_id
+
+
+def reconcile_shard(session: Session, run_id: int, shard: int) -> ShardCounts:
+    """Compare a shard of a run, and close the run if it was the last one open.
+
+    The whole work is in the session's transaction, so a shard that is interrupted has not begun.
+    """
+    run = session.execute(select(Run).where(Run.id == run_id)).scalar_one()
+    row = session.execute(
+        select(RunShard).where(RunShard.run_id == run_id, RunShard.number == shard).with_for_update()
+    ).scalar_one()
+    days = {calendar: date.fromisoformat(day) for calendar, day in run.days.items()}
+    for calendar in _calendars(session, run.account_id):
+        if calendar not in days:  # a calendar that came into use after the run began
+            days |= _last_days([calendar], run.started_at, None)
+    counts = compare_shard(
+        session,
+        run_id,
+        row.first_account_id,
+        row.last_account_id,
+        days,
+        even_inactive=run.account_id is not None,
+    )
+    row.state, row.counts, row.finished_at = "done", dict(counts.as_json()), func.clock_timestamp()
+    session.flush()
+    _close_if_last(session, run_id)
+    return counts
+
+
+def fail_shard(session: Session, run_id: int, shard: int, error: str) -> None:
+    """Write down that a shard failed for good; the run goes on, and ends as incomplete."""
+    failed = session.execute(
+        update(RunShard)
+        .where(RunShard.run_id == run_id, RunShard.number == shard, RunShard.state == "waiting")
+        .values(state="failed", error=error, finished_at=func.clock_timestamp())
+        .returning(RunShard.number)
+    ).one_or_none()
+    if failed is not None:
+        _close_if_last(session, run_id)
+
+
+def reconcile_account(session: Session, account_id: int, key: str, *, now: datetime) -> ShardCounts:
+    """Reconcile one account here and now, as a run of its own with one shard.
+
+    The same key again gives the counts of that run, and compares nothing twice.
+    """
+    days = _last_days(_calendars(session, account_id), now, None)
+    run_id = session.execute(
+        insert(Run)
+        .values(
+            key=key,
+            account_id=account_id,
+            as_of=max(days.values()),
+            days={calendar: day.isoformat() for calendar, day in days.items()},
+            shard_count=1,
+        )
+        .on_conflict_do_nothing()
+        .returning(Run.id)
+    ).scalar_one_or_none()
+    if run_id is None:
+        counts = session.execute(
+            select(RunShard.counts).join(Run, Run.id == RunShard.run_id).where(Run.key == key)
+        ).scalar_one()
+        return ShardCounts(**(counts or {}))
+    session.execute(
+        insert(RunShard).values(run_id=run_id, number=1, first_account_id=account_id, last_account_id=account_id)
+    )
+    return reconcile_shard(session, run_id, 1)
+
+
+def run_progress(session: Session, run_id: int) -> RunProgress:
+    """Return how far a run is.
+
+    Raises:
+        BadInputError: there is no such run.
+    """
+    run = session.execute(select(Run.__table__).where(Run.id == run_id)).one_or_none()
+    if run is None:
+        raise BadInputError("there is no such run", where=f"run {run_id}")
+    return RunProgress(run.id, run.state, run.as_of, run.shard_count, run.shards_done, run.started_at, run.finished_at)
+
+
+def _close_if_last(session: Session, run_id: int) -> None:
+    # Every shard ends with this update of one row, so exactly one of them sees itself as the last.
+    done, count = session.execute(
+        update(Run)
+        .where(Run.id == run_id)
+        .values(shards_done=Run.shards_done + 1)
+        .returning(Run.shards_done, Run.shard_count)
+        .execution_options(synchronize_session=False)
+    ).one()
+    if done == count:
+        failed = select(RunShard).where(RunShard.run_id == run_id, RunShard.state == "failed").exists()
+        has_failed = session.execute(select(failed)).scalar_one()
+        session.execute(
+            update(Run)
+            .where(Run.id == run_id)
+            .values(state="incomplete" if has_failed else "complete", finished_at=func.clock_timestamp())
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _calendars(session: Session, account_id: int | None) -> list[str]:
+    chosen = Account.active if account_id is None else Account.id == account_id
+    calendars = list(session.scalars(select(Account.calendar).where(chosen).distinct().order_by(Account.calendar)))
+    if account_id is not None and not calendars:
+        raise BadInputError("there is no such account", where=f"account {account_id}")
+    return calendars
+
+
+def _last_days(calendars: list[str], now: datetime, as_of: date | None) -> dict[str, date]:
+    ended = {calendar: last_ended_business_day(calendar, now) for calendar in calendars}
+    if as_of is None:
+        return ended
+    if ended and as_of > max(ended.values()):
+        raise BadInputError(
+            f"no business day of {as_of} has ended yet",
+            where="as-of date",
+            hint=f"The last ended one is {max(ended.values())}.",
+        )
+    return {calendar: min(day, as_of) for calendar, day in ended.items()}
+
+
+def _ranges(session: Session, shard_size: int) -> list[tuple[int, int]]:
+    rows = session.execute(
+        text(
+            """
+            SELECT min(id), max(id)
+            FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / :size AS shard FROM accounts WHERE active) AS a
+            GROUP BY shard
+            ORDER BY shard
+            """
+        ),
+        {"size": shard_size},
+    )
+    return [(first, last) for first, last in rows]

@@ -1,0 +1,158 @@
+"""Statements that the gate holds back: what they are compared with, who lets them through, and what follows."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from app.errors import BadInputError
+from app.reconciliation import list_breaks, reconcile_account
+from app.statements import accept_statement, list_held
+from tests import factories as make
+from tests.unit.statements.ofx_files import balance, buy, file_of, investment, position, sgml
+
+#: The last business day that ended is the statements' own.
+MORNING = datetime(2024, 2, 1, 6, tzinfo=UTC)
+
+
+def holding(*identifiers: str, **options):
+    return investment(positions=[position(identifier) for identifier in identifiers], **options)
+
+
+@pytest.fixture
+def bring(inbox, load, accounts):
+    """Import statements as one file and give what of it is held back."""
+
+    def bring(*statements, name="statement.ofx"):
+        (inbox / name).write_bytes(sgml(file_of(*statements)))
+        (result,) = load(inbox / name)
+        assert (result.state, result.error) == ("loaded", "")
+        return result.held
+
+    return bring
+
+
+def test_a_statement_that_lost_most_positions_is_held_with_the_reason_where_people_look(bring, session):
+    assert bring(holding("A", "B", "C", day="20240130")) == []
+    held = bring(holding("A"), name="short.ofx")
+    why = "2 of the 3 positions held before are gone, and no transaction tells why"
+    assert held == [f"custodian.example A-1 of 2024-01-31: {why}"]
+    (found,) = list_held(session)
+    assert (found.file, found.custodian, found.account_number, str(found.as_of), found.why) == (
+        "short.ofx",
+        "custodian.example",
+        "A-1",
+        "2024-01-31",
+        why,
+    )
+
+
+def test_all_reasons_are_told_and_all_rows_are_kept(bring, session):
+    bring(holding("A", "B", "C", day="20240130"))
+    bring(holding("A", cash="1.00", balances=[balance("Networth", "1000.00")]))
+    (found,) = list_held(session)
+    assert found.why == (
+        "positions and cash add up to 251.00 USD, the custodian states 1,000.00;"
+        " 2 of the 3 positions held before are gone, and no transaction tells why"
+    )
+    assert make.rows(session, "SELECT identifier FROM statement_positions WHERE statement_id = :id", id=found.id) == [
+        ("A",)
+    ]
+
+
+def test_a_transaction_in_the_statement_explains_what_is_gone(bring):
+    bring(holding("037833100", day="20240130"))
+    assert bring(investment(positions=[], transactions=[buy()])) == []
+
+
+def test_positions_of_zero_are_not_missed(bring):
+    zero = investment(day="20240130", positions=[position("A"), position("B", "0"), position("C", "0.00")])
+    assert bring(zero) == []
+    assert bring(holding("A")) == []
+
+
+def test_a_held_statement_is_not_what_the_next_one_is_measured_by(bring):
+    bring(holding("A", "B", "C", day="20240129"))
+    assert bring(holding("A", day="20240130")) != []
+    assert bring(holding("A", day="20240131")) != []
+    assert bring(holding("A", "B", "D", day="20240131"), name="whole.ofx") == []
+
+
+def test_a_statement_is_measured_by_the_newest_before_it_and_by_a_correction_of_its_own_day(bring):
+    assert bring(holding("A", "B", "C", day="20240131")) == []
+    assert bring(holding("X", "Y", "Z", day="20240102")) == []  # older than all
+    assert bring(holding("X", "Y", day="20240103")) == []
+    assert bring(holding("A", day="20240131")) != []
+
+
+def test_statements_of_other_accounts_and_currencies_are_not_mixed_up(bring):
+    assert bring(holding("A", "B", "C"), holding("D", currency="EUR")) == []
+    assert bring(holding("X", account="A-2")) == []
+    next_day = {"day": "20240201"}
+    assert bring(holding("A", "B", "C", **next_day), holding("D", currency="EUR", **next_day)) == []
+    assert bring(holding("A", day="20240201"), name="short.ofx") != []
+
+
+def test_a_bank_statement_between_two_of_positions_hides_nothing(bring):
+    bring(holding("A", "B", "C", day="20240129"))
+    bring(investment(day="20240130", cash="5"))
+    assert bring(holding("A")) != []
+
+
+def test_who_accepted_a_statement_when_and_why_is_kept_and_the_next_run_compares_it(bring, session):
+    (account_id,) = make.rows(session, "SELECT account_id FROM custodian_accounts WHERE number = 'A-1'")[0]
+    securities = [make.security(session, code, cusip=code) for code in "ABC"]
+    for day in (30, 31):
+        make.book(session, account_id, as_of=date(2024, 1, day), positions=dict.fromkeys(securities, "10"))
+    session.commit()
+    bring(holding("A", "B", "C", day="20240130"))
+    bring(holding("A"), name="short.ofx")
+
+    reconcile_account(session, account_id, "before", now=MORNING)
+    assert list(list_breaks(session)) == []
+
+    (held,) = list_held(session)
+    accept_statement(session, held.id, "Both were transferred out; Ms Price asked the bank.")
+    session.commit()
+    assert list_held(session) == []
+    ((state, user, findings),) = make.rows(
+        session, "SELECT state, session_user, findings FROM statements WHERE id = :id", id=held.id
+    )
+    assert (state, findings[0]["check"]) == ("accepted", "short")
+    accepted = findings[-1]
+    assert datetime.fromisoformat(accepted.pop("at")).tzinfo is not None
+    assert accepted == {
+        "check": "accepted",
+        "by": user,
+        "text": "Both were transferred out; Ms Price asked the bank.",
+    }
+
+    reconcile_account(session, account_id, "after", now=MORNING)
+    assert sorted((found.kind, found.what) for found in list_breaks(session)) == [
+        ("missing at custodian", "B"),
+        ("missing at custodian", "C"),
+    ]
+
+
+def test_an_accepted_statement_is_what_the_next_one_is_measured_by(bring, session):
+    bring(holding("A", "B", "C", day="20240130"))
+    bring(holding("A"))
+    (held,) = list_held(session)
+    accept_statement(session, held.id, "right")
+    session.commit()
+    assert bring(holding("A", day="20240201")) == []
+
+
+@pytest.mark.parametrize("which", ["accepted", "unknown"])
+def test_only_a_held_statement_can_be_accepted(bring, session, which):
+    bring(holding("A"))
+    ((statement_id,),) = make.rows(session, "SELECT id FROM statements")
+    with pytest.raises(BadInputError, match="no such statement is held back"):
+        accept_statement(session, statement_id + (which == "unknown"), "why")
+    assert make.rows(session, "SELECT findings FROM statements") == [([],)]
+
+
+def test_held_statements_are_listed_newest_first(bring, session):
+    bring(holding("A", "B", "C", day="20240101"))
+    bring(holding("A", day="20240103"))
+    bring(holding("B", day="20240102"))
+    assert [str(held.as_of) for held in list_held(session)] == ["2024-01-03", "2024-01-02"]
