@@ -1,0 +1,24 @@
+"""The Celery layer. Importing it gives the application with all its tasks, and connects the ledger to the broker.
+
+A new task needs its import here; see docs/adding-a-task.md.
+"""
+
+from app.tasks import warm_up
+from app.tasks.base import job_task
+from app.tasks.celery_app import app as celery_app
+from app.tasks.market_data import sync_market_data
+from app.tasks.notifications import send_mail
+from app.tasks.publisher import transport
+from app.tasks.reconciliation import compare_shard, reconcile_account, reconcile_all_accounts
+
+__all__ = [
+    "celery_app",
+    "compare_shard",
+    "job_task",
+    "reconcile_account",
+    "reconcile_all_accounts",
+    "send_mail",
+    "sync_market_data",
+    "transport",
+    "warm_up",
+]

@@ -1,0 +1,176 @@
+"""The base of all tasks: how a message finds its job in the ledger, and what happens when a task fails for good."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from inspect import Parameter, signature
+from typing import Any
+
+import celery
+from celery import shared_task
+from celery.exceptions import Ignore, Retry, TaskPredicate
+from celery.utils.log import get_logger
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from app.database import session_scope
+from app.errors import UnavailableError
+from app.jobs import Delivery, Fate, TakenError, adopt, perform, postpone
+from app.notifications import enqueue_failure_mail
+from app.settings import get_settings
+
+#: Message headers that name the job and the publish.
+JOB_HEADER = "ledger_job"
+NUMBER_HEADER = "ledger_number"
+
+_DATABASE_PAUSE_S = 5
+
+logger = get_logger(__name__)
+
+
+class Task(celery.Task):
+    """What a plain `@shared_task` is here.
+
+    Sent the ordinary way, it runs as Celery runs it. As a schedule's entry it is a job of the ledger, which is
+    marked done when the task returns: at least once.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task, as the job that its message names if it names one."""
+        delivery = self._delivery()
+        if delivery is None:
+            return self.run(*args, **kwargs)
+        return self._perform(delivery, lambda _session: self.run(*args, **kwargs), idle_timeout=None)
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Mail `ADMIN_EMAIL` that a task outside the ledger failed for good; the ledger sees to its own."""
+        if self._delivery() is None and not isinstance(exc, self.throws):
+            with session_scope() as session:
+                enqueue_failure_mail(
+                    session,
+                    key=f"task:{task_id}",
+                    task=self.name,
+                    args={"args": args, **kwargs},
+                    error=str(einfo),
+                )
+
+    def on_parked(self, session: Session, args: dict[str, Any], error: str) -> None:
+        """Do what else must happen when a job of this task ends undone, in the transaction that says so."""
+
+    def _delivery(self) -> Delivery | None:
+        headers = self.request.headers or {}
+        if JOB_HEADER not in headers:
+            return None
+        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        return Delivery(headers[JOB_HEADER], headers[NUMBER_HEADER], redelivered)
+
+    def _perform(self, delivery: Delivery, effect: Callable[[Session], Any], *, idle_timeout: timedelta | None) -> Any:
+        try:
+            return perform(
+                delivery,
+                effect,
+                max_attempts=get_settings().jobs_max_attempts,
+                idle_timeout=idle_timeout,
+                on_failure=self._tell_failure,
+                not_failures=(TaskPredicate,),
+            )
+        except TakenError:
+            raise Ignore from None
+        except Retry as retry:
+            # Celery sends the message again by itself.
+            pause = retry.when or 0
+            postpone(delivery, pause if isinstance(pause, datetime) else datetime.now(UTC) + timedelta(seconds=pause))
+            raise
+
+    def _tell_failure(self, session: Session, job: Row[Any], fate: Fate, error: str) -> None:
+        if fate is Fate.PARKED:
+            self.tell_parked(session, job, error)
+        elif fate is Fate.REFUSED:
+            self._end_undone(session, job, error)
+
+    def _end_undone(self, session: Session, job: Row[Any], error: str) -> None:
+        try:
+            with session.begin_nested():
+                self.on_parked(session, job.args, error)
+        except Exception:
+            # The job may have ended because its arguments are nonsense; it must end all the same.
+            logger.exception("What %s does when job %d ends undone failed", self.name, job.id)
+
+    def tell_parked(self, session: Session, job: Row[Any], error: str) -> None:
+        """Do what must happen when a job of this task is parked: what the task asks for, and the mail."""
+        self._end_undone(session, job, error)
+        enqueue_failure_mail(session, key=f"job:{job.id}", task=job.task, args=job.args, error=error)
+
+
+class JobTask(Task):
+    """A task whose effect and mark are one transaction: done once, whatever becomes of its messages."""
+
+    abstract = True
+    # The session is an argument that callers do not give.
+    typing = False
+    # What a killed worker leaves undone comes again by the sweep. A message that is still to be acknowledged would
+    # have Celery kill a running job whenever the broker's connection breaks.
+    acks_late = False
+    reject_on_worker_lost = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in a transaction: that of its job, or one of its own when Python calls it directly."""
+
+        def effect(session: Session) -> Any:
+            # In here, so that arguments that do not fit are a failure of the job.
+            return self.run(session, **named_arguments(self, args, kwargs))
+
+        if self.request.called_directly:
+            with session_scope() as session:
+                return effect(session)
+        delivery = self._delivery() or self._adopt(named_arguments(self, args, kwargs))
+        return self._perform(delivery, effect, idle_timeout=timedelta(seconds=get_settings().jobs_idle_timeout_s))
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Do nothing: the ledger retries, parks and mails."""
+
+    def _adopt(self, args: dict[str, Any]) -> Delivery:
+        """Make the job of a message that was sent without one (`delay()`, `celery call`)."""
+        try:
+            with session_scope() as session:
+                return adopt(session, self.name, f"task:{self.request.id}", args, queue=self._queue())
+        except UnavailableError as error:
+            # Until the database answers, this message is all there is of the job.
+            raise self.retry(exc=error, countdown=_DATABASE_PAUSE_S, max_retries=None) from error
+
+    def _queue(self) -> str:
+        return str((self.request.delivery_info or {}).get("routing_key") or self.app.conf.task_default_queue)
+
+
+def named_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a call gives a task by the names of its parameters; a job's session is not among them.
+
+    Raises:
+        TypeError: the task takes other arguments, or such that have no name (`*args`).
+    """
+    parameters = signature(task.run)
+    session = [None] if isinstance(task, JobTask) else []
+    named: dict[str, Any] = {}
+    for name, value in list(parameters.bind(*session, *args, **kwargs).arguments.items())[len(session) :]:
+        match parameters.parameters[name].kind:
+            case Parameter.VAR_KEYWORD:
+                named |= value
+            case Parameter.VAR_POSITIONAL | Parameter.POSITIONAL_ONLY:
+                raise TypeError(f"{name} has no name that a job could keep it by")
+            case _:
+                named[name] = value
+    return named
+
+
+def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:
+    """Declare a task of the ledger: a function whose first parameter is the transaction's session.
+
+    Whatever the function writes through the session is committed with the mark that its job is done, or not at
+    all. It must return a small JSON object (or None), and must not commit. Parameters after the session are what
+    callers give; they must fit JSON and may only grow, with defaults, for messages of the last release are still
+    on their way when the next one starts.
+
+    Args:
+        **options: options of `celery.shared_task`, and `on_parked(task, session, args, error)`, called in the
+            transaction that parks a job for good.
+    """
+    return shared_task(base=JobTask, **options)  # type: ignore[no-any-return]

@@ -1,0 +1,21 @@
+"""Market data tasks."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.market_data import CsvFolder, sync_prices
+from app.settings import get_settings
+from app.tasks.base import job_task
+
+
+@job_task(name="app.tasks.reconciliation.sync_market_data")
+def sync_market_data(session: Session) -> dict[str, Any]:
+    """Price the tracked securities from the files in `PRICES_DIR`.
+
+    Returns:
+        What was priced and what was not, as `app.market_data.Coverage`.
+    """
+    return asdict(sync_prices(session, CsvFolder(get_settings().prices_dir), now=datetime.now(UTC)))

@@ -1,0 +1,117 @@
+"""A mail server that keeps what it is given, and answers what a test wants it to."""
+
+import email.policy
+import socket
+import ssl
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail as it came."""
+
+    sender: str
+    recipients: list[str]
+    message: EmailMessage
+    encrypted: bool
+
+
+@dataclass
+class MailServer:
+    """A running mail server."""
+
+    port: int
+    #: What it took.
+    taken: list[Mail] = field(default_factory=list)
+    #: All mails that it was given, taken or not.
+    given: list[Mail] = field(default_factory=list)
+    #: Login and password of each attempt to log in.
+    logins: list[tuple[str, str]] = field(default_factory=list)
+    #: What it answers to each command, by its name, instead of doing it; a list is used up from its start.
+    answers: dict[str, str | list[str]] = field(default_factory=dict)
+    #: Whether it hangs up in the middle of a mail.
+    hangs_up: bool = False
+
+    def authenticate(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: LoginPassword
+    ) -> AuthResult:
+        self.logins.append((given.login.decode(), given.password.decode()))
+        return AuthResult(success=given == LoginPassword(b"engine", b"opens it"), handled=False)
+
+    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if refusal := self._answer("RCPT"):
+            return refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        content = envelope.content.replace(b"\r\n", b"\n")
+        message = BytesParser(EmailMessage, policy=email.policy.default).parsebytes(content)
+        mail = Mail(envelope.mail_from, envelope.rcpt_tos, message, encrypted=session.ssl is not None)
+        self.given.append(mail)
+        if self.hangs_up:
+            server.transport.abort()
+            return ""
+        if refusal := self._answer("DATA"):
+            return refusal
+        self.taken.append(mail)
+        return "250 OK"
+
+    async def handle_QUIT(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802
+        return self._answer("QUIT") or "221 Bye"
+
+    async def handle_EHLO(  # noqa: N802
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, answers: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [refusal] if (refusal := self._answer("EHLO")) else answers
+
+    def _answer(self, command: str) -> str | None:
+        answers = self.answers.get(command)
+        if isinstance(answers, list):
+            return answers.pop(0) if answers else None
+        return answers
+
+
+class _OnSocket(Controller):
+    """A server on a socket that is bound already, so that nobody takes its port in between."""
+
+    def __init__(self, handler: MailServer, listener: socket.socket, **options: Any) -> None:
+        super().__init__(handler, hostname="127.0.0.1", port=handler.port, **options)
+        self._listener = listener
+
+    def _create_server(self) -> Awaitable[Any]:
+        return self.loop.create_server(self._factory_invoker, sock=self._listener)
+
+
+@contextmanager
+def running_mail_server(tls: ssl.SSLContext | None = None, *, needs_login: bool = False) -> Iterator[MailServer]:
+    """Run a mail server on the loopback while the block runs; with `tls` it insists on STARTTLS."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = MailServer(listener.getsockname()[1])
+        controller = _OnSocket(
+            server,
+            listener,
+            server_hostname="mail.example",
+            tls_context=tls,
+            require_starttls=tls is not None,
+            authenticator=server.authenticate,
+            auth_required=needs_login,
+            auth_require_tls=tls is not None,
+        )
+        controller.start()
+        try:
+            yield server
+        finally:
+            controller.stop()

@@ -1,0 +1,192 @@
+"""A task that failed for good is told by mail: once, by a mail server that answers, and never about a mail."""
+
+import logging
+
+import pytest
+
+from app.database import session_scope
+from app.jobs import enqueue, sweep
+from app.notifications import enqueue_failure_mail
+from app.settings import get_settings
+from tests import factories as make
+from tests.integration.notifications.mail_server import running_mail_server
+from tests.waiting import wait_until
+
+MAIL = "app.tasks.notifications.send_mail"
+SHARD = "app.tasks.reconciliation.reconcile_shard"
+
+
+def query(sql, **parameters):
+    with session_scope() as session:
+        return make.rows(session, sql, **parameters)
+
+
+@pytest.fixture
+def use_settings(database, monkeypatch):
+    """Set variables for this process and the workers that it starts."""
+
+    def use_settings(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, str(value))
+        get_settings.cache_clear()
+
+    yield use_settings
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def mail_to(use_settings):
+    """Send mail to a server."""
+
+    def mail_to(server, **more):
+        use_settings(
+            EMAIL_HOST="127.0.0.1",
+            EMAIL_PORT=server.port,
+            EMAIL_USE_TLS="false",
+            SERVER_EMAIL="Value Partner <engine@example.com>",
+            ADMIN_EMAIL="admin@example.com",
+            **more,
+        )
+
+    return mail_to
+
+
+def tell(**values):
+    failure = {"key": "job:7", "task": "app.tasks.some.thing", "args": {"account_id": 7}, "error": "no luck"}
+    with session_scope() as session:
+        enqueue_failure_mail(session, **{**failure, **values})
+
+
+def fail_for_good(key):
+    """Ask for a shard of a run that does not exist."""
+    with session_scope() as session:
+        return enqueue(session, SHARD, key, {"run_id": 404, "shard": 1})
+
+
+def test_the_mail_says_what_failed_where_why_and_how_to_find_it(server, mail_to):
+    mail_to(server)
+    tell()
+    ((args,),) = query("SELECT args FROM jobs WHERE task = :task", task=MAIL)
+    assert (args["to"], args["subject"]) == ("admin@example.com", "Task failed: app.tasks.some.thing")
+    for words in ("app.tasks.some.thing failed for good on", 'Arguments: {"account_id": 7}', "job:7", "no luck"):
+        assert words in args["text"]
+
+
+def test_one_failure_is_one_mail_however_often_it_is_told(server, mail_to):
+    mail_to(server)
+    tell()
+    tell()
+    tell(key="job:8")
+    assert query("SELECT key FROM jobs ORDER BY key") == [("mail:job:7",), ("mail:job:8",)]
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\ud800", "\x1b[31m", "\n" * 3])
+def test_an_error_with_text_that_no_database_takes_is_told_all_the_same(server, mail_to, odd):
+    mail_to(server)
+    tell(error=f"before {odd} after", args={"name": odd})
+    ((text,),) = query("SELECT args ->> 'text' FROM jobs")
+    assert "before" in text
+    assert "after" in text
+
+
+@pytest.mark.parametrize("missing", ["EMAIL_HOST", "ADMIN_EMAIL", "SERVER_EMAIL"])
+def test_without_a_server_or_an_address_the_failure_is_logged_and_no_mail_is_asked_for(
+    server, mail_to, use_settings, caplog, missing
+):
+    mail_to(server)
+    use_settings(**{missing: ""})
+    with caplog.at_level(logging.ERROR):
+        tell()
+    assert "app.tasks.some.thing failed for good: no luck" in caplog.text
+    assert query("SELECT 1 FROM jobs") == []
+
+
+def test_a_mail_that_failed_for_good_is_logged_and_not_mailed_about(server, mail_to, caplog):
+    mail_to(server)
+    tell(task=MAIL)
+    assert "send_mail failed for good" in caplog.text
+    assert query("SELECT 1 FROM jobs") == []
+
+
+def test_a_failure_that_is_rolled_back_is_not_mailed(server, mail_to):
+    mail_to(server)
+    with pytest.raises(RuntimeError), session_scope() as session:  # noqa: PT012 (the transaction is the point)
+        enqueue_failure_mail(session, key="k", task="t", args={}, error="e")
+        raise RuntimeError
+    assert query("SELECT 1 FROM jobs") == []
+
+
+def test_a_parked_job_is_told_by_one_mail_over_tls_and_with_a_login(
+    worker, celery_app, secure_server, trusted, mail_to, use_settings
+):
+    mail_to(secure_server, JOBS_MAX_ATTEMPTS=1)
+    login = {"EMAIL_HOST_USER": "engine", "EMAIL_HOST_PASSWORD": "opens it"}
+    use_settings(EMAIL_HOST="localhost", EMAIL_USE_TLS="true", **login)
+    worker()
+    job_id = fail_for_good("hopeless")
+    wait_until(lambda: query("SELECT 1 FROM jobs WHERE task = :task AND state = 'done'", task=MAIL))
+    (mail,) = secure_server.taken
+    assert mail.encrypted
+    assert mail.recipients == ["admin@example.com"]
+    assert mail.message["From"] == "Value Partner <engine@example.com>"
+    assert mail.message["Subject"] == f"Task failed: {SHARD}"
+    text = mail.message.get_content()
+    assert f"job:{job_id}" in text
+    assert "NoResultFound" in text
+    assert query("SELECT result ->> 'message_id' FROM jobs WHERE task = :task", task=MAIL) == [
+        (mail.message["Message-ID"],)
+    ]
+    assert query("SELECT state, count(*) FROM jobs GROUP BY state ORDER BY state") == [("done", 1), ("parked", 1)]
+
+
+def test_a_mail_that_is_not_taken_at_first_comes_again_under_the_same_message_id(worker, celery_app, server, mail_to):
+    from app.tasks import transport  # reads the settings when it is imported
+
+    refusals = ["451 4.3.0 Come again later", "452 4.3.1 Mailbox is full"]
+    server.answers["DATA"] = list(refusals)
+    mail_to(server)
+    worker()
+    tell()
+    for refusal in refusals:
+        wait_until(
+            lambda words=refusal: query(
+                "SELECT 1 FROM jobs WHERE state = 'waiting' AND strpos(last_error, :words) > 0", words=words
+            )
+        )
+        # Its next attempt is due after a pause, which nobody waits for here.
+        query("UPDATE jobs SET due_at = now() - interval '1 hour' RETURNING 1")
+        sweep(transport)
+    wait_until(lambda: query("SELECT 1 FROM jobs WHERE state = 'done'"))
+    assert len(server.given) == 3
+    assert len({mail.message["Message-ID"] for mail in server.given}) == 1
+    assert len(server.taken) == 1
+
+
+def test_a_mail_that_never_gets_through_is_parked_with_the_servers_words_and_not_mailed_about(
+    worker, celery_app, mail_to
+):
+    def parked_with(words: str) -> list[tuple[str]]:
+        return query(
+            "SELECT 1 FROM jobs WHERE task = :task AND state = 'parked' AND strpos(last_error, :words) > 0",
+            task=MAIL,
+            words=f"UnavailableError: 127.0.0.1:{server.port}: the mail server did not take it ({words}",
+        )
+
+    with running_mail_server() as server:
+        mail_to(server, JOBS_MAX_ATTEMPTS=1)
+        worker()
+        server.answers["RCPT"] = "550 5.1.1 No such user here"
+        fail_for_good("refused")
+        wait_until(lambda: parked_with("550 5.1.1 No such user here)"))
+        server.answers.clear()
+        server.hangs_up = True
+        fail_for_good("hung up")
+        wait_until(lambda: parked_with("Connection unexpectedly closed"))
+    fail_for_good("down")
+    wait_until(lambda: parked_with("[Errno 111] Connection refused)"))
+    assert query("SELECT task, state, count(*) FROM jobs GROUP BY task, state ORDER BY task") == [
+        (MAIL, "parked", 3),
+        (SHARD, "parked", 3),
+    ]
+    assert server.taken == []
