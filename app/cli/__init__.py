@@ -1,0 +1,70 @@
+"""`python -m app`: the commands that people type, a file a domain.
+
+A command imports what it works with when it runs, not before: `--help` must not wait for Celery or SQLAlchemy.
+"""
+
+import os
+import sys
+from io import TextIOWrapper
+
+import typer
+
+from app.cli.book import app as book_commands
+from app.cli.breaks import app as breaks_commands
+from app.cli.database import migrate
+from app.cli.doctor import doctor
+from app.cli.failures import exit_code, explain
+from app.cli.reconcile import reconcile
+from app.cli.report import report
+from app.cli.statements import app as statements_commands
+from app.cli.statements import import_statements
+from app.cli.terminal import complain
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help=(
+        "The background engine of Value Partner, from the command line.\n\n"
+        "Results go to standard output, all else to standard error. Exit codes: 0 done; 1 done, but something needs"
+        " you, and the output says what; 2 what was given can't be used; 3 the database, the broker or another"
+        " server does not answer; 130 interrupted."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(book_commands)
+app.command("import")(import_statements)
+app.add_typer(statements_commands)
+app.command()(reconcile)
+app.add_typer(breaks_commands)
+app.command()(report)
+app.command()(doctor)
+app.command()(migrate)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that can't show a character is no reason to stop.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="python -m app")
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        complain(str(failure))
+        sys.exit(exit_code(failure))
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,40 @@
+"""`python -m app book`: the platform's own book."""
+
+# ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.terminal import output, plain_table
+
+app = typer.Typer(name="book", help="The platform's own book.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `import` a command of the group, though it is the only one."""
+
+
+@app.command("import")
+def import_folder(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the tables are, as .csv or .parquet.", show_default=False)
+    ],
+) -> None:
+    """Import accounts, securities, positions, cash and transactions, all of a folder or nothing.
+
+    Positions and cash of an account and date that were imported before are replaced; docs/formats-book.md has
+    the tables' columns.
+    """
+    from app.book import import_book
+    from app.database import session_scope
+
+    with session_scope() as session:
+        result = import_book(session, folder, datetime.now(UTC).date())
+    table = plain_table("table", "rows>")
+    for name, count in result.counts.items():
+        table.add_row(name, f"{count:,}")
+    output().print(table)

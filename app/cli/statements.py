@@ -1,0 +1,131 @@
+"""`python -m app import` and `statements`: what custodians say."""
+
+# ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from app.cli.terminal import cell, output, plain_table
+from app.errors import BadInputError
+
+if TYPE_CHECKING:
+    from app.statements import FileResult
+
+app = typer.Typer(name="statements", help="Statements that wait for a person.", no_args_is_help=True)
+
+_STYLES = {"loaded": "green", "known": "dim", "refused": "bold red", "held back": "yellow"}
+
+
+def import_statements(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="Files, and folders of files. Without any: STATEMENTS_DIR.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Load statements, each file wholly or not at all, and say what became of it.
+
+    A file that is refused keeps no other file out. Exit code 1 when any was refused.
+    """
+    from app.settings import get_settings
+    from app.statements import import_files
+
+    settings = get_settings()
+    if not paths:
+        if not settings.statements_dir.is_dir():
+            raise BadInputError(
+                "there is no such folder",
+                where=f"STATEMENTS_DIR {settings.statements_dir}",
+                hint="Make it, or name the files: python -m app import PATH…",
+            )
+        paths = [settings.statements_dir]
+    console = output()
+    counts = {"loaded": 0, "known": 0, "refused": 0, "held back": 0}
+    for result in import_files(paths, now=datetime.now(UTC), max_bytes=settings.max_statement_bytes):
+        state, text = _told(result)
+        counts[result.state] += 1
+        counts["held back"] += bool(result.held)
+        console.print(Text.assemble((f"{state:<9}", _STYLES[state]), " ", cell(text)))
+    console.print(_summary(counts))
+    if counts["refused"]:
+        raise typer.Exit(1)
+
+
+@app.command("held")
+def held() -> None:
+    """List the statements that the completeness gate holds back: they open no break until they are accepted."""
+    from app.database import session_scope
+    from app.statements import list_held
+
+    with session_scope() as session:
+        statements = list_held(session)
+    if not statements:
+        output().print("No statement is held back.")
+        return
+    table = plain_table("id>", "as of", "custodian", "account", "file", "why")
+    for statement in statements:
+        table.add_row(
+            str(statement.id),
+            str(statement.as_of),
+            cell(statement.custodian),
+            cell(statement.account_number),
+            cell(statement.file),
+            cell(statement.why),
+        )
+    output().print(table)
+
+
+@app.command("accept")
+def accept(
+    statement_id: Annotated[
+        int, typer.Argument(metavar="ID", help="The statement, by the id that `statements held` shows.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why it is whole after all; kept with your name.")],
+) -> None:
+    """Let a statement through that the completeness gate holds back; the next run compares it."""
+    from app.database import session_scope
+    from app.statements import accept_statement
+
+    if not reason.strip():
+        raise BadInputError("a reason is needed, in words", where="--reason")
+    with session_scope() as session:
+        accept_statement(session, statement_id, reason.strip())
+    output().print(f"Statement {statement_id} is accepted.")
+
+
+def _told(result: "FileResult") -> tuple[str, str]:
+    """Return the word and the sentence for what became of a file."""
+    name = result.path.name
+    if result.state == "refused":
+        return "refused", result.error if name in result.error else f"{name}: {result.error}"
+    if result.state == "known":
+        return "known", f"{name}: loaded before"
+    contents = (
+        f"{_count(result.statements, 'statement')}, {_count(result.positions, 'position')},"
+        f" {_count(result.transactions, 'transaction')}"
+    )
+    if result.held:
+        return "held back", f"{name}: {contents}; {'; '.join(result.held)}"
+    return "loaded", f"{name}: {contents}"
+
+
+def _summary(counts: dict[str, int]) -> str:
+    text = (
+        f"{_count(sum(counts.values()) - counts['held back'], 'file')}: {counts['loaded']:,} loaded,"
+        f" {counts['known']:,} known, {counts['refused']:,} refused"
+    )
+    if counts["held back"]:
+        text += (
+            f"\n{_count(counts['held back'], 'file')} with statements that are held back:"
+            " `python -m app statements held` lists them, `… accept` lets one through."
+        )
+    return text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,18 @@
+"""What people read of the work: reports, and the words for figures and evidence that every view of them shares."""
+
+from app.reports.digest import RunDigest, digest_run, newest_run
+from app.reports.evidence import Fact, describe_evidence, statement_files
+from app.reports.figures import figure, signed
+from app.reports.reconciliation import write_report
+
+__all__ = [
+    "Fact",
+    "RunDigest",
+    "describe_evidence",
+    "digest_run",
+    "figure",
+    "newest_run",
+    "signed",
+    "statement_files",
+    "write_report",
+]

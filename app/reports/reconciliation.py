@@ -1,0 +1,202 @@
+"""The report of a reconciliation: one HTML file that needs nothing else, for the screen and for paper."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.errors import BadInputError
+from app.reconciliation import KINDS, BreakView, list_breaks
+from app.reports.digest import RunDigest, digest_run
+from app.reports.evidence import Fact, describe_evidence, statement_files
+from app.reports.figures import figure, signed
+
+#: Breaks of each state that a report shows; a browser shows so many without a pause.
+MOST_SHOWN = 5_000
+_MOST_LACKS = 1_000
+
+
+def write_report(session: Session, run_id: int, folder: Path) -> Path:
+    """Write the report of a run to `folder`, which is made if it is missing, and return the file.
+
+    Breaks are shown as they stand now, which for the newest run is as it left them; the report of an older run
+    says so. Ages count from the database's clock, which also wrote when the breaks were opened.
+
+    Raises:
+        BadInputError: there is no such run, or the file can't be written.
+    """
+    run = digest_run(session, run_id, most_lacks=_MOST_LACKS)
+    content = _gather(session, run)
+    path = folder / f"reconciliation-{run.progress.as_of}-run-{run_id}.html"
+    unfinished = path.with_suffix(".html.unfinished")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.writelines(_templates().get_template("reconciliation.html").generate(report=content))
+        # A reader of the folder sees the whole report or none.
+        unfinished.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise BadInputError(f"the report can't be written ({error.strerror})", where=str(path)) from error
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A break as the report shows it."""
+
+    view: BreakView
+    #: Whole days since it was opened.
+    age: int
+    evidence: list[Fact]
+
+
+@dataclass(slots=True)
+class _Breaks:
+    """The breaks of one state: all of them counted, the first of them kept."""
+
+    count: int = 0
+    kept: list[BreakView] = field(default_factory=list)
+
+    def add(self, view: BreakView) -> None:
+        self.count += 1
+        self.kept.append(view)
+        if len(self.kept) > 2 * MOST_SHOWN:
+            self._keep_largest()
+
+    def shown(self) -> list[BreakView]:
+        """Return them in the order in which they came; the largest first when there are too many."""
+        if self.count > MOST_SHOWN:
+            self._keep_largest()
+        return self.kept
+
+    def _keep_largest(self) -> None:
+        self.kept = sorted(self.kept, key=_size, reverse=True)[:MOST_SHOWN]
+
+
+@dataclass(slots=True)
+class _Kind:
+    """How many breaks of a kind there are."""
+
+    name: str
+    open: int = 0
+    explained: int = 0
+
+
+@dataclass(slots=True)
+class _Age:
+    """How many breaks have been open for so many days."""
+
+    name: str
+    #: The last of the days.
+    last: int | None
+    open: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """All that the report says."""
+
+    run: RunDigest
+    written_at: datetime
+    kinds: list[_Kind]
+    ages: list[_Age]
+    #: Days that the oldest open break is open.
+    oldest: int
+    #: Accounts with open breaks.
+    accounts_open: int
+    open: list[_Row]
+    open_count: int
+    explained: list[_Row]
+    explained_count: int
+
+    @property
+    def most_of_a_kind(self) -> int:
+        """How many breaks the longest bar of a kind stands for."""
+        return max((kind.open + kind.explained for kind in self.kinds), default=0)
+
+    @property
+    def most_of_an_age(self) -> int:
+        """How many breaks the longest bar of an age stands for."""
+        return max(age.open for age in self.ages)
+
+
+def _gather(session: Session, run: RunDigest) -> _Content:
+    now = session.execute(select(func.now())).scalar_one()
+    breaks = {"open": _Breaks(), "explained": _Breaks()}
+    kinds = {name: _Kind(name) for name in KINDS.values()}
+    ages = [_Age("0, 1", 1), _Age("2, 3", 3), _Age("4 to 7", 7), _Age("8 and more", None)]
+    oldest = 0
+    accounts_open = set()
+    for view in list_breaks(session, account=run.account):
+        breaks[view.state].add(view)
+        kind = kinds[view.kind]
+        if view.state == "open":
+            days = _age(view, now)
+            oldest = max(oldest, days)
+            kind.open += 1
+            next(age for age in ages if age.last is None or days <= age.last).open += 1
+            accounts_open.add(view.account)
+        else:
+            kind.explained += 1
+    return _Content(
+        run=run,
+        written_at=now,
+        kinds=[kind for kind in kinds.values() if kind.open or kind.explained],
+        ages=ages,
+        oldest=oldest,
+        accounts_open=len(accounts_open),
+        open=_rows(session, breaks["open"].shown(), now),
+        open_count=breaks["open"].count,
+        explained=_rows(session, breaks["explained"].shown(), now),
+        explained_count=breaks["explained"].count,
+    )
+
+
+def _rows(session: Session, views: Sequence[BreakView], now: datetime) -> list[_Row]:
+    files = statement_files(session, (view.evidence for view in views))
+    return [_Row(view, _age(view, now), describe_evidence(view.evidence, files)) for view in views]
+
+
+def _age(view: BreakView, now: datetime) -> int:
+    # A break may be opened while the report is written.
+    return max(0, (now - view.opened_at).days)
+
+
+def _size(view: BreakView) -> Decimal:
+    # What has no difference, a missing statement, hides any number of them.
+    return Decimal("Infinity") if view.difference is None else abs(view.difference)
+
+
+@cache
+def _templates() -> Environment:
+    # Names and numbers in statements are a stranger's words: everything is escaped.
+    environment = Environment(
+        loader=PackageLoader("app.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "signed": signed, "day": _day, "moment": _moment, "count": _count}
+    return environment
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,142 @@
+"""`doctor`: what was tried, what answered, and what to do."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+
+from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, run
+
+
+def findings(text: str) -> dict[str, str]:
+    """What `doctor` says of each thing, in one line."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        name = line[:14].strip() or name
+        found[name] = f"{found.get(name, '')} {' '.join(line[16:].split())}".strip()
+    return found
+
+
+@contextmanager
+def mail_server(password: str) -> Iterator[int]:
+    """A mail server on a free port, which lets `ada` in with the password."""
+
+    def authenticate(_server, _session, _envelope, _mechanism, data):
+        return AuthResult(success=(data.login, data.password) == (b"ada", password.encode()))
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    controller = Controller(
+        object(),
+        hostname="127.0.0.1",
+        port=port,
+        authenticator=authenticate,
+        auth_require_tls=False,
+    )
+    controller.start()
+    try:
+        yield port
+    finally:
+        controller.stop()
+
+
+def test_all_is_well(database, broker, worker):
+    worker()
+    done = run("doctor")
+    told = findings(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert told["settings"].startswith("ok /dev/null")
+    assert told["broker"].startswith("ok redis+socket://")
+    assert " Redis " in told["broker"]
+    assert told["result backend"].startswith("ok redis+socket://")
+    assert told["database"].startswith("ok postgresql+psycopg://")
+    assert " PostgreSQL " in told["database"]
+    assert told["migrations"].startswith("ok the tables are at ")
+    assert told["mail"].startswith("note no mail is sent: EMAIL_HOST is empty")
+    assert told["workers"].startswith("ok worker@")
+
+
+def test_whatever_fails_is_named_with_its_masked_address_and_what_to_do(database):
+    done = run(
+        "doctor",
+        CELERY_BROKER_URL=NOWHERE_REDIS,
+        CELERY_RESULT_BACKEND=NOWHERE_REDIS,
+        DATABASE_URL=NOWHERE_DATABASE,
+        EMAIL_HOST="127.0.0.1",
+        EMAIL_PORT="1",
+        ADMIN_EMAIL="ops@example.com",
+        SERVER_EMAIL="engine@example.com",
+    )
+    told = findings(done.stdout)
+    assert done.returncode == 1
+    assert told["broker"].startswith("FAILED redis://:***@127.0.0.1:1/0 the broker does not answer")
+    assert "CELERY_BROKER_URL" in told["broker"]
+    assert told["result backend"].startswith("FAILED redis://:***@127.0.0.1:1/0 the result backend does not answer")
+    assert "CELERY_RESULT_BACKEND" in told["result backend"]
+    assert told["database"].startswith("FAILED postgresql+psycopg://ada:***@127.0.0.1:1/book the database does not")
+    assert "DATABASE_URL" in told["database"]
+    assert told["migrations"] == "note not looked at, for that needs the database"
+    assert told["workers"] == "note not looked at, for that needs the broker"
+    assert told["mail"].startswith("FAILED 127.0.0.1:1 ")
+    assert "EMAIL_HOST" in told["mail"]
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_tables_that_are_not_there_are_a_failure_that_names_the_cure(empty_database, broker):
+    done = run("doctor")
+    told = findings(done.stdout)
+    assert done.returncode == 1
+    assert told["database"].startswith("ok ")
+    assert told["migrations"].startswith("FAILED the tables are not there")
+    assert "`python -m app migrate`" in told["migrations"]
+
+
+def test_no_worker_is_worth_a_note(database, broker):
+    done = run("doctor")
+    assert done.returncode == 0
+    assert findings(done.stdout)["workers"].endswith("To start one: python run_celery.py worker")
+
+
+def test_a_broker_that_may_throw_messages_away_is_worth_a_note(database, broker):
+    broker.config_set("maxmemory", "100mb")
+    broker.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        done = run("doctor")
+    finally:
+        broker.config_set("maxmemory", "0")
+        broker.config_set("maxmemory-policy", "noeviction")
+    told = findings(done.stdout)
+    assert done.returncode == 0
+    assert told["broker"].startswith("note ")
+    assert "(allkeys-lru) Set its maxmemory-policy to noeviction." in told["broker"]
+
+
+def test_lines_of_the_environment_file_without_effect_are_told(database, broker, tmp_path):
+    path = tmp_path / "env"
+    path.write_text("EMIAL_HOST=mail.example\nexport TIMEZONE=UTC\n")
+    told = findings(run("doctor", ENV_FILE=str(path)).stdout)
+    assert told["settings"].startswith(f"note {path} ")
+    assert "EMIAL_HOST is no setting; is it EMAIL_HOST?" in told["settings"]
+    assert "line 2" in told["settings"]
+
+
+@pytest.mark.parametrize(("password", "state"), [("swordfish", "ok"), ("wrong", "FAILED")])
+def test_the_mail_server_is_logged_in_to(password, state, database, broker):
+    with mail_server("swordfish") as port:
+        done = run(
+            "doctor",
+            EMAIL_HOST="127.0.0.1",
+            EMAIL_PORT=str(port),
+            EMAIL_USE_TLS="false",
+            EMAIL_HOST_USER="ada",
+            EMAIL_HOST_PASSWORD=password,
+            ADMIN_EMAIL="ops@example.com",
+            SERVER_EMAIL="engine@example.com",
+        )
+    assert findings(done.stdout)["mail"].startswith(f"{state} 127.0.0.1:{port} ")
+    assert password not in done.stdout
+    assert done.returncode == (0 if state == "ok" else 1)
