@@ -1,0 +1,86 @@
+"""`make demo`: from custodians' statements to the breaks, with a real worker, on embedded servers."""
+
+import sys
+import time
+from pathlib import Path
+
+from app.errors import AppError
+from dev import samples, stack
+
+_BOOK = Path(__file__).with_name("demo_book")
+#: Where the custodians' own statements can't be had: a few of the same shape.
+_OWN_STATEMENTS = Path(__file__).with_name("demo_statements")
+_WAIT_SECONDS = 60
+
+
+def main() -> int:
+    """Run the demo.
+
+    Returns:
+        The exit code: 0 when the run is complete.
+    """
+    try:
+        _say("Starting PostgreSQL and Redis under .run/ …")
+        with stack.servers():
+            return _demo()
+    except AppError as error:
+        print(f"The demo can't go on. {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; all that the demo started is stopped.", file=sys.stderr)
+        return 130
+
+
+def _demo() -> int:
+    # The settings name the servers only now.
+    from app.cli import app as commands  # noqa: PLC0415
+
+    def command(*arguments: str) -> int:
+        _say(f"$ python -m app {' '.join(arguments)}")
+        return int(commands(list(arguments), standalone_mode=False) or 0)
+
+    statements = samples.ofx_samples(stack.RUN_DIR) or _OWN_STATEMENTS
+    command("migrate")
+    with stack.celery("worker"):
+        command("book", "import", _relative(_BOOK))
+        command("import", _relative(statements))
+        _say("Sending reconcile_all_accounts through Redis to a worker with two processes …")
+        code = command("reconcile", "--watch", str(_send_nightly_task()))
+        command("report", "--output", _relative(stack.RUN_DIR / "reports"))
+        _say("Stopping the worker, Redis and PostgreSQL …")
+    _say("Done. `make demo` again finds the same breaks; `make run` brings all of it up, with beat and Flower.")
+    return code
+
+
+def _send_nightly_task() -> int:
+    """Send the task that beat sends every night; return the run that it starts, once a worker took it."""
+    from sqlalchemy import text  # noqa: PLC0415
+
+    from app.database import session_scope  # noqa: PLC0415
+    from app.tasks import reconcile_all_accounts  # noqa: PLC0415
+
+    key = f"task:{reconcile_all_accounts.delay().id}"
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with session_scope() as session:
+            run_id = session.execute(text("SELECT id FROM runs WHERE key = :key"), {"key": key}).scalar_one_or_none()
+        if run_id is not None:
+            return int(run_id)
+        time.sleep(0.05)
+    raise AppError(
+        f"no worker took the task within {_WAIT_SECONDS} s",
+        where=_relative(stack.RUN_DIR / "logs" / "celery-worker.log"),
+        hint="The log says why.",
+    )
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(stack.PROJECT))
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}" if text.startswith("$") else text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
