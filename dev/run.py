@@ -41,6 +41,7 @@ def _run() -> int:
         running.enter_context(stack.servers())
 
         from app.database import get_engine, upgrade  # noqa: PLC0415 (the settings name the servers only now)
+        from app.tasks.health import has_worker  # noqa: PLC0415
 
         upgrade(get_engine())
         get_engine().dispose()
@@ -51,6 +52,8 @@ def _run() -> int:
             "Flower": running.enter_context(stack.celery("flower", "--address=127.0.0.1", f"--port={port}")),
         }
         _wait_for_port(port, programs["Flower"])
+        while programs["worker and beat"].poll() is None and not has_worker():
+            pass  # asking takes a second
         print(
             f"Flower:  http://127.0.0.1:{port}\n"
             "Logs:    .run/logs/\n"
