@@ -1,0 +1,71 @@
+"""`make demo` and `make run` as a newcomer has them: in a clone of their own, from start to stop."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from tests.processes import PROJECT, start
+
+_NOT_CLONED = shutil.ignore_patterns(".git", ".venv", ".run", "logs", "__pycache__", ".*_cache", ".hypothesis")
+
+
+@pytest.fixture
+def clone(ofx_samples: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # What this session's servers are must not reach the clone's.
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENV_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")  # a line a break
+    with tempfile.TemporaryDirectory(prefix="value-partner-clone-") as folder:
+        Path(folder).chmod(0o711)
+        path = Path(folder) / "clone"
+        shutil.copytree(PROJECT, path, ignore=_NOT_CLONED)
+        shutil.copytree(ofx_samples.parent, path / ".run" / "samples")
+        yield path
+        assert processes_of(path) == []
+
+
+def processes_of(clone: Path) -> list[str]:
+    """What still runs on the clone's files."""
+    lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(clone) in line]
+
+
+def demo(clone: Path) -> str:
+    ended = subprocess.run([sys.executable, "-m", "dev.demo"], cwd=clone, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
+    first, second = demo(clone), demo(clone)
+    assert "13 breaks opened, 0 changed, 0 closed" in first
+    assert "0 breaks opened, 0 changed, 0 closed" in second
+    report = re.search(r"^\.run/reports/.*\.html$", second, re.MULTILINE)
+    assert report
+    assert "OKAFOR-BROKERAGE" in (clone / report[0]).read_text()
+    in_both = [
+        [line for line in output.splitlines() if re.match(r" *\d+  [A-Z]+-", line)] for output in (first, second)
+    ]
+    assert in_both[0] == in_both[1] != []
+
+
+def test_the_stack_runs_in_the_foreground_until_ctrl_c_and_leaves_nothing(clone, tmp_path):
+    with start(["-m", "dev.run"], tmp_path / "run.log", cwd=clone) as stack:
+        stack.wait_for("Ctrl-C stops everything", seconds=60)
+        address = re.search(r"http://127\.0\.0\.1:\d+", stack.said())
+        assert address
+        with urlopen(address[0]) as page:  # noqa: S310 (Flower, on loopback)
+            assert page.status == 200
+        running = stack.children()
+        stack.process.send_signal(signal.SIGINT)
+        assert stack.process.wait(timeout=60) == 0
+    assert [pid for pid in running if psutil.pid_exists(pid)] == []
