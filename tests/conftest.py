@@ -25,6 +25,12 @@ _TEMPLATE = "template_migrated"
 _numbers = count(1)
 
 
+@pytest.fixture(autouse=True)
+def _publish_nowhere() -> None:
+    """Importing the tasks connects the configured broker, which may be a developer's own: no test may write to it."""
+    connect(None)
+
+
 @pytest.fixture(scope="session")
 def run_dir() -> Iterator[Path]:
     """A folder for the servers of this session; everybody may enter it, for PostgreSQL does not run as root."""
@@ -107,8 +113,7 @@ def celery_app(database: str, broker: redis.Redis) -> Celery:
 
 @pytest.fixture
 def worker(
-    database: str,
-    broker: redis.Redis,
+    celery_app: Celery,
     tmp_path: Path,
 ) -> Iterator[Callable[..., Program]]:
     """Start real worker processes, `worker(concurrency=2)`; all are gone when the test ends."""

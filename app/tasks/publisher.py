@@ -72,7 +72,8 @@ def _producer() -> Iterator[Producer]:
             yield producer
     except Exception:
         # The next caller gets a new connection instead of this broken one.
-        connection.collapse()
+        _connection.cache_clear()
+        connection.release()
         raise
 
 
