@@ -1,6 +1,5 @@
 """Doing a job once: the claim is a row lock, held by the transaction that also holds the effect and the mark."""
 
-import logging
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,6 @@ from app.database import session_scope, storable
 from app.errors import BadInputError
 from app.jobs.enqueue import Delivery
 from app.jobs.models import Job
-
-logger = logging.getLogger(__name__)
 
 _FIRST_RETRY = timedelta(seconds=2)
 _LONGEST_RETRY = timedelta(minutes=10)
