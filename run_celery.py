@@ -1,6 +1,7 @@
 """Starts the processes of the task queue: a worker, beat, Flower, or worker and beat together."""
 
 import argparse
+import asyncio
 import ctypes
 import logging
 import os
@@ -92,10 +93,36 @@ def _become_flower(arguments: list[str], settings: Settings) -> NoReturn:
     level = _given(arguments).loglevel or settings.celery_log_level
     terminal = ["--log_to_stderr"] if sys.stderr.isatty() else []
     sys.argv = ["celery", "-A", _APP, "flower", f"--logging={level}", *terminal, *arguments]
+    _let_signals_end_the_loop()
     from celery.__main__ import main as celery  # noqa: PLC0415 - the other roles leave Celery to the new program
 
     celery()
     sys.exit()
+
+
+def _let_signals_end_the_loop() -> None:
+    """Have SIGTERM and Ctrl-C end Flower's loop, when there is one; until then they wait.
+
+    Flower's own handler raises SystemExit wherever the process happens to be: while it starts a thread, say, which
+    then nothing ends, and so neither the process.
+    """
+    from tornado.ioloop import IOLoop  # noqa: PLC0415 - only Flower needs it
+
+    def stop(number: signal.Signals) -> None:
+        logging.getLogger("flower").info("%s: shutting down", number.name)
+        for each in _STOPS:
+            asyncio.get_running_loop().remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)  # a second one ends it at once
+        loop.stop()
+
+    def listen() -> None:
+        for each in _STOPS:
+            asyncio.get_running_loop().add_signal_handler(each, stop, each)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    loop = IOLoop.current()
+    loop.add_callback(listen)
 
 
 def _log(role: str, arguments: list[str], settings: Settings) -> str:

@@ -4,13 +4,15 @@
 class AppError(Exception):
     """An error with its place and its cure.
 
+    What a task may raise keeps these arguments: with them Celery makes the error anew in another process.
+
     Args:
         what: what is wrong, as a short sentence without a full stop.
         where: the file and line, variable, address or row that it is about.
         hint: what the reader can do about it.
     """
 
-    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, where: str = "", hint: str = "") -> None:
         super().__init__(what, where, hint)
         self.what = what
         self.where = where

@@ -99,7 +99,7 @@ def broker(redis_server: embedded.Redis, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def celery_app(database: str, broker: redis.Redis) -> Celery:
     """The application in this process, on this test's broker and database."""
-    from app.tasks import celery_app, transport
+    from app.tasks import celery_app, transport  # reads the settings when it is imported
 
     settings = get_settings()
     celery_app.conf.update(

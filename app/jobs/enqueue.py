@@ -51,8 +51,8 @@ Publish = Callable[[Sequence[Message]], None]
 _publish: Publish | None = None
 
 
-def connect(publish: Publish) -> None:
-    """Give this process the function that sends messages; without one, the sweep sends them."""
+def connect(publish: Publish | None) -> None:
+    """Give this process the function that sends messages; with None, the sweep sends them."""
     global _publish  # noqa: PLW0603 (one broker a process)
     _publish = publish
 

@@ -284,16 +284,18 @@ def test_a_log_that_is_rotated_while_it_is_written_loses_no_line(start: Start, s
     assert "line " in rotated.read_text()
 
 
-def test_flower_writes_a_log_that_may_be_rotated(start: Start) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_flower_writes_a_log_that_may_be_rotated_and_ends_in_order(start: Start, stop: signal.Signals) -> None:
     flower = start("flower", "--port=0", "--loglevel=debug")
     flower.wait_until_ready("flower")
     log = flower.folder / "logs/celery-flower.log"
 
     log.rename(log.with_suffix(".log.1"))
-    flower.process.terminate()
+    flower.process.send_signal(stop)
 
     assert flower.exit_code() == 0
-    assert "shutting down" in log.read_text()
+    assert "Aborted" not in flower.said()
+    assert f"{stop.name}: shutting down" in log.read_text()
     assert "DEBUG/" in log.with_suffix(".log.1").read_text()
 
 
