@@ -12,6 +12,9 @@ unexport PYTHONDONTWRITEBYTECODE
 pip := $(python) -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-compile --require-hashes
 lock := $(python) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
+# $(call relock,NAME): lock NAME.in; a lock that stays the same keeps its time, so that .venv stays too.
+relock = $(lock) $(1).in --output-file $(1).new && \
+	if cmp -s $(1).new $(1).txt; then rm $(1).new; else mv $(1).new $(1).txt; fi
 # $(call locked,NAME ...): the entries of these packages in the development lock, with their hashes.
 locked = awk -v names="$(1)" 'BEGIN { n = split(names, a, " "); for (i = 1; i <= n; i++) want[a[i]] } \
 	/^[^ \#]/ { split($$1, p, "=="); on = p[1] in want } on' requirements-dev.txt
@@ -42,8 +45,8 @@ lint: .venv/.development ## Check style, docstrings, security rules, types, laye
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on
-	$(lock) requirements.in --output-file requirements.txt
-	$(lock) requirements-dev.in --output-file requirements-dev.txt
+	$(call relock,requirements)
+	$(call relock,requirements-dev)
 
 .PHONY: clean
 clean: ## Remove .venv, .run and caches, unless something still runs in them

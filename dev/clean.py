@@ -11,6 +11,8 @@ from dev import run_folder, server
 
 _CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
 
+_CODE = ("app", "dev", "tests")
+
 
 def remove_run_folder(run_dir: Path) -> None:
     """Remove `run_dir` and what it keeps elsewhere, after stopping servers that a crash left running.
@@ -52,8 +54,9 @@ def main() -> int:
     here = Path.cwd()
     try:
         remove_run_folder(here / ".run")
-        for name in (".venv", *_CACHES):
-            _remove(here / name)
+        compiled = (path for code in _CODE for path in (here / code).rglob("__pycache__"))
+        for path in (here / ".venv", *(here / name for name in _CACHES), here / "__pycache__", *compiled):
+            _remove(path)
     except AppError as error:
         print(error, file=sys.stderr)
         return 1

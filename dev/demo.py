@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+from app.cli.terminal import show_what_it_can
 from app.errors import AppError
 from dev import samples, stack
 
@@ -19,6 +20,7 @@ def main() -> int:
     Returns:
         The exit code: 0 when the run is complete.
     """
+    show_what_it_can()
     try:
         _say("Starting PostgreSQL and Redis under .run/ …")
         with stack.servers():
@@ -39,7 +41,10 @@ def _demo() -> int:
         _say(f"$ python -m app {' '.join(arguments)}")
         return int(commands(list(arguments), standalone_mode=False) or 0)
 
-    statements = samples.ofx_samples(stack.RUN_DIR) or _OWN_STATEMENTS
+    statements = samples.ofx_samples(stack.RUN_DIR)
+    if statements is None:
+        statements = _OWN_STATEMENTS
+        _say(f"The demo goes on with small statements of its own, in {_relative(statements)}/")
     command("migrate")
     with stack.celery("worker"):
         command("book", "import", _relative(_BOOK))

@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from types import FrameType
 
+from app.cli.terminal import show_what_it_can
 from app.errors import AppError
 from dev import stack
 
@@ -23,6 +24,7 @@ def main() -> int:
     Returns:
         The exit code: 0 when it was stopped by Ctrl-C or SIGTERM, else that of what ended by itself.
     """
+    show_what_it_can()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_stop)
     try:
@@ -57,6 +59,7 @@ def _run() -> int:
         print(
             f"Flower:  http://127.0.0.1:{port}\n"
             "Logs:    .run/logs/\n"
+            "Inbox:   .run/inbox/ for statements, .run/prices/ for prices\n"
             "Commands, in another terminal:  ENV_FILE=.run/env .venv/bin/python -m app doctor\n"
             "Ctrl-C stops everything.",
             flush=True,

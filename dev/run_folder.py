@@ -86,7 +86,7 @@ def claimed(run_dir: Path, name: str) -> Iterator[None]:
             raise UnavailableError(
                 f"{run_dir} is in use by process {held.read().strip() or 'unknown'}",
                 where=str(lock),
-                hint="Only one `make demo`, `make run` or `make test` at a time: wait for it or stop it",
+                hint="Only one `make demo` or `make run` at a time in a clone: wait for it or stop it",
             ) from None
         held.truncate()
         held.write(f"{os.getpid()}\n")
@@ -182,7 +182,7 @@ def _make(folder: Path, owner: Owner, *, mode: int) -> None:
             raise UnavailableError(
                 f"is not a folder that only user {owner.uid} can write to",
                 where=str(folder),
-                hint="See what it is, and move it away: it is made anew when it is missing",
+                hint="If another user ran this here before, go on as that user, or start anew after `make clean`",
             ) from None
     except OSError as error:
         raise UnavailableError(f"can't be made ({error.strerror})", where=str(folder)) from error

@@ -1,11 +1,14 @@
 """The real parts that tests talk to: PostgreSQL and Redis of their own, worker processes, custodians' files."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -23,6 +26,18 @@ from tests.processes import Program, start_worker
 
 _TEMPLATE = "template_migrated"
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """End in order, servers and all, by the signals that ask for it, wherever they find the tests."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    # Ignored where a script started make in the background; programs that tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    pytest.exit(f"ended by {signal.Signals(number).name}", returncode=128 + number)
 
 
 @pytest.fixture(autouse=True)

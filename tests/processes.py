@@ -60,7 +60,8 @@ def start(
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=cwd,
-            env={**os.environ, **(environment or {})},
+            # What a killed program leaves in the temporary folder goes with the test's.
+            env={**os.environ, "TMPDIR": str(log.parent), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -5,7 +5,6 @@ A command imports what it works with when it runs, not before: `--help` must not
 
 import os
 import sys
-from io import TextIOWrapper
 
 import typer
 
@@ -18,7 +17,7 @@ from app.cli.reconcile import reconcile
 from app.cli.report import report
 from app.cli.statements import app as statements_commands
 from app.cli.statements import import_statements
-from app.cli.terminal import complain
+from app.cli.terminal import complain, show_what_it_can
 
 __all__ = ["app", "main"]
 
@@ -46,10 +45,7 @@ app.command()(migrate)
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A terminal that can't show a character is no reason to stop.
-            stream.reconfigure(errors="backslashreplace")
+    show_what_it_can()
     try:
         app(prog_name="python -m app")
     except Exception as error:

@@ -144,9 +144,18 @@ def _look_at_broker() -> Finding:
 
 
 def _look_at_result_backend() -> Finding:
+    from app.settings import get_settings
     from app.tasks.health import check_result_backend
 
-    return _redis_finding(check_result_backend())
+    health = check_result_backend()
+    settings = get_settings()
+    if settings.celery_result_backend.get_secret_value() == settings.celery_broker_url.get_secret_value():
+        return Finding(
+            State.NOTE,
+            f"{_answer(health)}; it is the broker's own database",
+            "Give results another one in CELERY_RESULT_BACKEND: emptying it must not cost messages.",
+        )
+    return _redis_finding(health)
 
 
 def _redis_finding(health: "RedisHealth") -> Finding:

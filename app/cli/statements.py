@@ -51,6 +51,9 @@ def import_statements(
         counts[result.state] += 1
         counts["held back"] += bool(result.held)
         console.print(Text.assemble((f"{state:<9}", _STYLES[state]), " ", cell(text)))
+    if not any(counts.values()):
+        console.print(f"There is no file in {', '.join(map(str, paths))}.")
+        return
     console.print(_summary(counts))
     if counts["refused"]:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TextIO
 
 from rich.console import Console
@@ -10,6 +11,13 @@ from rich.text import Text
 
 #: Wider than any line: what is read by a program must not be wrapped or cut.
 _NO_LIMIT = 1_000_000
+
+
+def show_what_it_can() -> None:
+    """Have a character that the terminal can't show written as an escape: it is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def output() -> Console:

@@ -1,5 +1,6 @@
 """`make demo` and `make run` as a newcomer has them: in a clone of their own, from start to stop."""
 
+import os
 import re
 import shutil
 import signal
@@ -39,8 +40,15 @@ def processes_of(clone: Path) -> list[str]:
     return [line for line in lines if str(clone) in line]
 
 
-def demo(clone: Path) -> str:
-    ended = subprocess.run([sys.executable, "-m", "dev.demo"], cwd=clone, capture_output=True, text=True, check=False)
+def demo(clone: Path, **environment: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "dev.demo"],
+        cwd=clone,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
@@ -56,6 +64,23 @@ def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
         [line for line in output.splitlines() if re.match(r" *\d+  [A-Z]+-", line)] for output in (first, second)
     ]
     assert in_both[0] == in_both[1] != []
+
+
+def test_without_an_index_the_demo_goes_on_with_its_own_statements_on_any_terminal(clone):
+    shutil.rmtree(clone / ".run" / "samples")
+    output = demo(
+        clone, PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="", PYTHONIOENCODING="ascii", PYTHONUTF8="0"
+    )
+    assert "can't be had" in output
+    assert "The demo goes on with small statements of its own, in dev/demo_statements/" in output
+    assert re.search(r"Run 1 .* is complete", output)
+
+
+def test_clean_leaves_what_was_cloned(clone):
+    cloned = {path for path in clone.rglob("*") if ".run" not in path.parts}
+    (clone / "app" / "book" / "__pycache__").mkdir()
+    subprocess.run([sys.executable, "-m", "dev.clean"], cwd=clone, capture_output=True, check=True)
+    assert set(clone.rglob("*")) == cloned
 
 
 def test_the_stack_runs_in_the_foreground_until_ctrl_c_and_leaves_nothing(clone, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from dev.samples import ofx_samples
 @pytest.fixture
 def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # folders of archives that this machine's pip looks into
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
 
 
 def test_the_statements_are_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

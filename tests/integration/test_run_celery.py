@@ -43,6 +43,7 @@ class Started:
                 env={
                     **os.environ,
                     "LOG_DIR": str(self.folder / "logs"),
+                    "TMPDIR": str(self.folder),
                     **self.environment,
                     "MARK": self.mark,
                 },

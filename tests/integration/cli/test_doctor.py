@@ -44,6 +44,14 @@ def mail_server(password: str) -> Iterator[int]:
         controller.stop()
 
 
+def test_results_in_the_broker_s_own_database_are_noted(database, broker, redis_server):
+    done = run("doctor", CELERY_RESULT_BACKEND=redis_server.broker_url)
+    told = findings(done.stdout)
+    assert done.returncode == 0
+    assert told["result backend"].startswith("note redis+socket://")
+    assert "it is the broker's own database" in told["result backend"]
+
+
 def test_all_is_well(database, broker, worker):
     worker()
     done = run("doctor")

@@ -63,6 +63,11 @@ def test_without_paths_the_folder_of_the_settings_is_read(inbox):
     assert lines(done.stdout)[-1] == "1 file: 1 loaded, 0 known, 0 refused"
 
 
+def test_an_empty_folder_is_named(inbox):
+    done = run("import", STATEMENTS_DIR=str(inbox))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"There is no file in {inbox}.\n", "")
+
+
 def test_a_folder_of_the_settings_that_is_not_there_is_named(database, tmp_path):
     done = run("import", STATEMENTS_DIR=str(tmp_path / "gone"))
     assert done.returncode == 2
