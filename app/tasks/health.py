@@ -11,8 +11,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from app.errors import UnavailableError
 from app.settings import get_settings
 from app.tasks.celery_app import app
-
-_PATIENCE_S = 3
+from app.tasks.publisher import broker_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,7 @@ def check_broker() -> RedisHealth:
         UnavailableError: it does not answer; the message names its address without the password.
     """
     try:
-        with app.connection_for_write() as connection:
-            connection.transport_options = {
-                **connection.transport_options,
-                "socket_timeout": _PATIENCE_S,
-                "socket_connect_timeout": _PATIENCE_S,
-            }
+        with broker_connection() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
             return _ask(connection.default_channel.client)
     except (OperationalError, RedisError, OSError) as error:

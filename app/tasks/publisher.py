@@ -64,6 +64,17 @@ class CeleryTransport:
             enqueue_failure_mail(session, key=f"job:{job.id}", task=job.task, args=job.args, error=error)
 
 
+def broker_connection() -> Connection:
+    """Return a new connection to the broker, of which no operation hangs."""
+    connection = app.connection_for_write()
+    connection.transport_options = {
+        **connection.transport_options,
+        "socket_timeout": _PATIENCE_S,
+        "socket_connect_timeout": _PATIENCE_S,
+    }
+    return connection
+
+
 @contextmanager
 def _producer() -> Iterator[Producer]:
     connection = _connection(os.getpid(), app.conf.broker_url)
@@ -80,13 +91,7 @@ def _producer() -> Iterator[Producer]:
 @cache
 def _connection(_pid: int, _broker_url: str) -> Connection:
     """Return this process's connection to the broker; a forked child gets one of its own."""
-    connection = app.connection_for_write()
-    connection.transport_options = {
-        **connection.transport_options,
-        "socket_timeout": _PATIENCE_S,
-        "socket_connect_timeout": _PATIENCE_S,
-    }
-    return connection
+    return broker_connection()
 
 
 transport = CeleryTransport()
