@@ -11,10 +11,13 @@ from contextlib import suppress
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from app.errors import AppError, BadInputError
 from app.settings import PROJECT_DIR, Settings, env_file_path, env_file_warnings, get_settings
+
+if TYPE_CHECKING:
+    from app.tasks.systemd import Unit
 
 USAGE = """\
 usage: python run_celery.py [worker | beat | flower] [arguments for Celery ...]
@@ -101,14 +104,16 @@ def _become_flower(arguments: list[str], settings: Settings) -> NoReturn:
 
 
 def _let_signals_end_the_loop() -> None:
-    """Have SIGTERM and Ctrl-C end Flower's loop, when there is one; until then they wait.
+    """Have SIGTERM and Ctrl-C end Flower's loop, when there is one; until then they wait. Tells systemd of both.
 
     Flower's own handler raises SystemExit wherever the process happens to be: while it starts a thread, say, which
     then nothing ends, and so neither the process.
     """
-    from tornado.ioloop import IOLoop  # noqa: PLC0415 - only Flower needs it
+    from tornado.ioloop import IOLoop, PeriodicCallback  # noqa: PLC0415 - only Flower needs it
 
     def stop(number: signal.Signals) -> None:
+        if unit:
+            unit.tell("STOPPING=1")
         logging.getLogger("flower").info("%s: shutting down", number.name)
         for each in _STOPS:
             asyncio.get_running_loop().remove_signal_handler(each)
@@ -116,10 +121,20 @@ def _let_signals_end_the_loop() -> None:
         loop.stop()
 
     def listen() -> None:
+        # Only now: Flower's command, which the application looks for when it is imported, is there.
+        from app.tasks.systemd import Unit  # noqa: PLC0415
+
+        nonlocal unit
+        unit = Unit.of_this_process()
+        if unit:
+            unit.tell("READY=1", "STATUS=serving")
+            if unit.feed_every_s:
+                PeriodicCallback(unit.feed, 1000 * unit.feed_every_s).start()
         for each in _STOPS:
             asyncio.get_running_loop().add_signal_handler(each, stop, each)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
+    unit: Unit | None = None
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     loop = IOLoop.current()
     loop.add_callback(listen)

@@ -2,7 +2,8 @@
 
 Where the embedded servers are installed (development) it runs on those. On a host it makes a scratch database beside
 the one that DATABASE_URL names and uses a queue of its own on the configured Redis; both are gone when it ends. The
-configured database's rows and queue are not touched.
+configured database's rows and queue are not touched. The user of DATABASE_URL needs CREATEDB for that, which the app
+itself does not: a host gives this command a DATABASE_URL of its own.
 """
 
 import os

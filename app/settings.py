@@ -166,6 +166,7 @@ class Settings(BaseModel):
     celery_worker_concurrency: int = Field(4, ge=1, le=1000)
     celery_log_level: _LogLevel = "info"
     celery_visibility_timeout_s: int = Field(3600, ge=60, le=604_800)
+    worker_reconnect_tolerance_s: int = Field(3600, ge=1, le=604_800)
 
     database_url: _PostgresqlUrl = SecretUrl(_POSTGRESQL_EXAMPLE)
 

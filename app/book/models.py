@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base
 
 
-class User(Base):
+class User(Base, app_may={"INSERT"}):
     """A person of the platform, the owner of accounts."""
 
     __tablename__ = "users"
@@ -19,7 +19,7 @@ class User(Base):
     login: Mapped[str] = mapped_column(unique=True)
 
 
-class Account(Base):
+class Account(Base, app_may={"INSERT", "UPDATE"}):
     """An account of the book of record."""
 
     __tablename__ = "accounts"
@@ -35,7 +35,7 @@ class Account(Base):
     active: Mapped[bool] = mapped_column(server_default="true")
 
 
-class CustodianAccount(Base):
+class CustodianAccount(Base, app_may={"INSERT", "UPDATE"}):
     """The same account as its custodian knows it: what statements name, and what a break belongs to."""
 
     __tablename__ = "custodian_accounts"
@@ -59,7 +59,7 @@ class CustodianAccount(Base):
     )
 
 
-class Security(Base):
+class Security(Base, app_may={"INSERT", "UPDATE"}):
     """Something that can be held."""
 
     __tablename__ = "securities"
@@ -75,7 +75,7 @@ class Security(Base):
     tracked: Mapped[bool] = mapped_column(server_default="true")
 
 
-class SecurityIdentifier(Base):
+class SecurityIdentifier(Base, app_may={"INSERT"}):
     """One of the names of a security."""
 
     __tablename__ = "security_identifiers"
@@ -93,7 +93,7 @@ class SecurityIdentifier(Base):
     )
 
 
-class BookImport(Base):
+class BookImport(Base, app_may={"INSERT"}):
     """One import of the book: what came, and when."""
 
     __tablename__ = "book_imports"
@@ -105,7 +105,7 @@ class BookImport(Base):
     counts: Mapped[dict[str, Any]]
 
 
-class BookSnapshot(Base):
+class BookSnapshot(Base, app_may={"INSERT", "UPDATE"}):
     """A version of an account's book: what it held on a date. A later import of the same date replaces it."""
 
     __tablename__ = "book_snapshots"
@@ -115,7 +115,7 @@ class BookSnapshot(Base):
     import_id: Mapped[int] = mapped_column(ForeignKey("book_imports.id"))
 
 
-class BookPosition(Base):
+class BookPosition(Base, app_may={"INSERT", "DELETE"}):
     """A quantity held, on trade-date and on settle-date basis; negative is short."""
 
     __tablename__ = "book_positions"
@@ -129,7 +129,7 @@ class BookPosition(Base):
     __table_args__ = (CheckConstraint("abs(quantity_traded) < 1e18 AND abs(quantity_settled) < 1e18", name="finite"),)
 
 
-class BookCash(Base):
+class BookCash(Base, app_may={"INSERT", "DELETE"}):
     """Cash of one currency, on trade-date and on settle-date basis; negative is owed."""
 
     __tablename__ = "book_cash"
@@ -143,7 +143,7 @@ class BookCash(Base):
     __table_args__ = (CheckConstraint("abs(amount_traded) < 1e18 AND abs(amount_settled) < 1e18", name="finite"),)
 
 
-class BookTransaction(Base):
+class BookTransaction(Base, app_may={"INSERT", "UPDATE"}):
     """What moved a quantity or an amount, with the day it was agreed and the day it settles."""
 
     __tablename__ = "book_transactions"
@@ -171,7 +171,7 @@ class BookTransaction(Base):
     )
 
 
-class Tolerance(Base):
+class Tolerance(Base, app_may={"INSERT", "UPDATE"}):
     """How far two figures may differ and still agree: max(absolute, relative x the larger figure).
 
     The row that fits best counts: asset class and currency, then asset class, then currency, then neither.

@@ -10,6 +10,7 @@ import typer
 
 from app.cli.book import app as book_commands
 from app.cli.breaks import app as breaks_commands
+from app.cli.canary import canary
 from app.cli.database import migrate
 from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
@@ -40,6 +41,7 @@ app.command()(reconcile)
 app.add_typer(breaks_commands)
 app.command()(report)
 app.command()(doctor)
+app.command()(canary)
 app.command()(migrate)
 
 

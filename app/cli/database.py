@@ -2,12 +2,25 @@
 
 # ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
 
-from app.cli.terminal import output
+from typing import Annotated
+
+import typer
+
+from app.cli.terminal import cell, output
 
 
-def migrate() -> None:
+def migrate(
+    grant_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="Give this PostgreSQL role the rights that the app needs at run time, and take all others from it.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Bring the database's tables to what this version needs; does nothing when they are."""
-    from app.database import current_revision, get_engine, head_revision, upgrade
+    from app.database import current_revision, get_engine, grant, head_revision, upgrade
 
     engine = get_engine()
     before = current_revision(engine)
@@ -17,3 +30,6 @@ def migrate() -> None:
         output().print(f"The database is at {head} already.")
     else:
         output().print(f"The database is at {head}; it was {f'at {before}' if before else 'empty'}.")
+    if grant_to is not None:
+        grant(engine, grant_to)
+        output().print(f"The role {cell(grant_to)} may do what the app does, and no more.")

@@ -2,6 +2,7 @@
 
 from app.database.base import Base
 from app.database.migrate import current_revision, downgrade, head_revision, upgrade
+from app.database.rights import grant
 from app.database.session import forget_parent_connections, get_engine, session_scope, unavailable
 from app.database.storable import storable
 
@@ -11,6 +12,7 @@ __all__ = [
     "downgrade",
     "forget_parent_connections",
     "get_engine",
+    "grant",
     "head_revision",
     "session_scope",
     "storable",

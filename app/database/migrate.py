@@ -7,7 +7,7 @@ migrate.
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -44,6 +44,11 @@ def head_revision() -> str:
     head = ScriptDirectory.from_config(_config(None)).get_current_head()
     assert head is not None  # noqa: S101 (the package ships at least one migration)
     return head
+
+
+def one_at_a_time(connection: Connection) -> None:
+    """Wait until no other transaction migrates: two hosts that are deployed at once do it one after the other."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('value-partner migrations'))"))
 
 
 def _config(connection: Connection | None) -> "Config":

@@ -12,7 +12,7 @@ from app.database import Base
 publish_number = Sequence("jobs_publish_number", metadata=Base.metadata)
 
 
-class Job(Base):
+class Job(Base, app_may={"INSERT", "UPDATE"}):
     """One thing that must happen once."""
 
     __tablename__ = "jobs"
@@ -51,7 +51,7 @@ class Job(Base):
     )
 
 
-class ScheduleTick(Base):
+class ScheduleTick(Base, app_may={"INSERT", "UPDATE"}):
     """The last due time of a schedule that became a job; it outlives the job's history."""
 
     __tablename__ = "schedule_ticks"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base
 
 
-class Price(Base):
+class Price(Base, app_may={"INSERT"}):
     """One version of a security's closing price on a day; the highest version counts."""
 
     __tablename__ = "prices"

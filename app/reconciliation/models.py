@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base
 
 
-class Run(Base):
+class Run(Base, app_may={"INSERT", "UPDATE"}):
     """One reconciliation, of all accounts or of one."""
 
     __tablename__ = "runs"
@@ -43,7 +43,7 @@ class Run(Base):
     __table_args__ = (CheckConstraint("state IN ('running', 'complete', 'incomplete')", name="state"),)
 
 
-class RunShard(Base):
+class RunShard(Base, app_may={"INSERT", "UPDATE"}):
     """A range of accounts of a run, compared by one job."""
 
     __tablename__ = "run_shards"
@@ -61,7 +61,7 @@ class RunShard(Base):
     __table_args__ = (CheckConstraint("state IN ('waiting', 'done', 'failed')", name="state"),)
 
 
-class RunAccount(Base):
+class RunAccount(Base, app_may={"INSERT"}):
     """What a run did with an account: the statement and the book that it compared, or why it compared nothing.
 
     Only `runs` is a foreign key: a million rows a night are written by one statement a shard, from the rows that
@@ -101,7 +101,7 @@ class RunAccount(Base):
     )
 
 
-class Break(Base):
+class Break(Base, app_may={"INSERT", "UPDATE"}):
     """Something that does not agree. One row a (custodian account, subject) for ever: it closes and reopens."""
 
     __tablename__ = "breaks"
@@ -143,7 +143,7 @@ class Break(Base):
     )
 
 
-class BreakEvent(Base):
+class BreakEvent(Base, app_may={"INSERT"}):
     """What happened to a break. Rows are only ever added: a trigger refuses every change and deletion."""
 
     __tablename__ = "break_events"

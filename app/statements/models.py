@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base
 
 
-class StatementFile(Base):
+class StatementFile(Base, app_may={"INSERT", "UPDATE"}):
     """A file that came in, by the hash of its bytes; the same bytes are the same file, whatever its name."""
 
     __tablename__ = "statement_files"
@@ -35,7 +35,7 @@ class StatementFile(Base):
     )
 
 
-class Statement(Base):
+class Statement(Base, app_may={"INSERT", "UPDATE"}):
     """What a custodian says of one account on one date."""
 
     __tablename__ = "statements"
@@ -62,7 +62,7 @@ class Statement(Base):
     )
 
 
-class StatementPosition(Base):
+class StatementPosition(Base, app_may={"INSERT"}):
     """One position row."""
 
     __tablename__ = "statement_positions"
@@ -86,7 +86,7 @@ class StatementPosition(Base):
     __table_args__ = (CheckConstraint("abs(quantity) < 1e18", name="finite"),)
 
 
-class StatementCash(Base):
+class StatementCash(Base, app_may={"INSERT"}):
     """The cash balance of one currency."""
 
     __tablename__ = "statement_cash"
@@ -100,7 +100,7 @@ class StatementCash(Base):
     __table_args__ = (CheckConstraint("abs(amount) < 1e18", name="finite"),)
 
 
-class StatementTransaction(Base):
+class StatementTransaction(Base, app_may={"INSERT"}):
     """One transaction row."""
 
     __tablename__ = "statement_transactions"

@@ -5,6 +5,7 @@ A new task needs its import here; see docs/adding-a-task.md.
 
 from app.tasks import warm_up
 from app.tasks.base import job_task
+from app.tasks.canary import canary
 from app.tasks.celery_app import app as celery_app
 from app.tasks.market_data import sync_market_data
 from app.tasks.notifications import send_mail
@@ -12,6 +13,7 @@ from app.tasks.publisher import transport
 from app.tasks.reconciliation import compare_shard, reconcile_account, reconcile_all_accounts
 
 __all__ = [
+    "canary",
     "celery_app",
     "compare_shard",
     "job_task",

@@ -13,6 +13,7 @@ from app.database import forget_parent_connections
 from app.settings import get_settings
 from app.tasks.flower import default_flower_options
 from app.tasks.logging import copy_log_to_terminal
+from app.tasks.systemd import tell_of_workers
 
 settings = get_settings()
 
@@ -122,6 +123,8 @@ app.conf.beat_schedule = {
 default_flower_options()
 # `--logfile` alone would leave a developer at a terminal blind.
 copy_log_to_terminal()
+# In a unit of systemd; beat's scheduler does it by itself.
+tell_of_workers(app)
 
 
 @worker_process_init.connect

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from celery.beat import ScheduleEntry, Scheduler
+from celery.beat import ScheduleEntry, Scheduler, Service
 from celery.schedules import BaseSchedule, crontab, schedule
+from celery.signals import beat_init
 from celery.utils.log import get_logger
 
 from app.database import session_scope
@@ -15,6 +16,7 @@ from app.errors import BadInputError
 from app.jobs import sweep, tick
 from app.tasks.base import named_arguments
 from app.tasks.publisher import transport
+from app.tasks.systemd import Unit
 
 logger = get_logger(__name__)
 
@@ -33,6 +35,12 @@ class LedgerScheduler(Scheduler):
     _last_due: dict[str, datetime]
     #: What kept the last tick from its work, so that it is told once.
     _trouble = ""
+    _unit: Unit | None = None
+
+    def tell(self, unit: Unit) -> None:
+        """Say that beat is up, and from now on how it is."""
+        self._unit = unit
+        unit.tell("READY=1", "STATUS=watching the clock")
 
     def setup_schedule(self) -> None:
         """Read the schedule; the ledger remembers the rest, so there is no file.
@@ -66,6 +74,9 @@ class LedgerScheduler(Scheduler):
         ]
         troubles = []
         for work in pieces:
+            # Before each of them: one that waits for a server that is gone takes its time.
+            if self._unit:
+                self._unit.feed()
             try:
                 work()
             except Exception as error:
@@ -78,6 +89,8 @@ class LedgerScheduler(Scheduler):
                 logger.error("Due jobs and lost messages wait: %s", trouble)
             else:
                 logger.info("Due jobs and lost messages are seen to again")
+            if self._unit:
+                self._unit.tell(f"STATUS={f'due jobs wait: {trouble}' if trouble else 'watching the clock'}")
         self._trouble = trouble
         return float(self.max_interval)
 
@@ -113,10 +126,22 @@ class LedgerScheduler(Scheduler):
                 hint="Import the task in app/tasks/__init__.py, and give what it takes.",
             ) from None
 
+    def close(self) -> None:
+        """Say that beat ends."""
+        if self._unit:
+            self._unit.tell("STOPPING=1")
+        super().close()
+
     @property
     def info(self) -> str:
         """Say where the schedule's memory is, for beat's banner."""
         return "    . ledger -> PostgreSQL"
+
+
+@beat_init.connect
+def _tell_systemd(sender: Service, **_: object) -> None:
+    if unit := Unit.of_this_process():
+        sender.scheduler.tell(unit)
 
 
 def newest_due(name: str, when: BaseSchedule, now: datetime, worth_for: timedelta) -> datetime:

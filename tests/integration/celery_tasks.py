@@ -1,6 +1,7 @@
 """Tasks that a test can hold and hear, for workers started with `--include` and this module."""
 
 import logging
+import os
 from pathlib import Path
 
 from celery import shared_task
@@ -20,3 +21,8 @@ def hold(folder: str) -> None:
 @shared_task
 def say(text: str) -> None:
     logging.getLogger(__name__).warning(text)
+
+
+@shared_task
+def variables() -> list[str]:
+    return sorted(os.environ)
