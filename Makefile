@@ -47,6 +47,8 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 	$(python) -m mypy
 	.venv/bin/lint-imports
 	$(python) -m yamllint --strict .
+	$(python) -m dev.role_docs --check
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --strict -q
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on
