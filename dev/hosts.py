@@ -37,6 +37,8 @@ _TOOLS = {
 }
 #: All clones on a machine share its packages and images; only one at a time may make them.
 _LOCK = Path("/run/value-partner-hosts.lock")
+#: The authorities that this machine trusts; a package index may stand behind a private one.
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 #: What Debian's installer leaves on a server, as far as deploying needs it; and nothing of ours.
 _PACKAGES = "ca-certificates,dbus,iproute2,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv"
@@ -215,9 +217,8 @@ def _options(name: str, image: str) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
     mounts = {f"{packages}": "/var/cache/apt/archives", f"{pip_cache}": "/root/.cache/pip"}
     read_only = {path: path for path in _pip_paths()}
-    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
-    if bundle.exists():  # the index may stand behind a private authority
-        read_only[str(bundle)] = str(bundle)
+    if _AUTHORITIES.exists():
+        read_only[str(_AUTHORITIES)] = "/etc/ssl/certs/ca-certificates.crt"
     pip_conf = _FOLDER / "pip.conf"
     pip_conf.write_text(_pip_conf())
     read_only[str(pip_conf)] = "/etc/pip.conf"
