@@ -256,8 +256,10 @@ def _pip_conf() -> str:
 
 def _pip_paths() -> list[str]:
     """The folders and files of this machine that its pip looks into."""
-    words = [word.removeprefix("file://") for value in _pip_settings().values() for word in value.split()]
-    return sorted({word for word in words if word.startswith("/") and Path(word).exists()})
+    words = [word for value in _pip_settings().values() for word in value.split()]
+    # An index in a folder points to files beside it.
+    folders = {str(Path(word.removeprefix("file://")).parent) for word in words if word.startswith("file:///")}
+    return sorted({word for word in {*words, *folders} if word.startswith("/") and Path(word).exists()})
 
 
 def _running(name: str) -> bool:
