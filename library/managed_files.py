@@ -124,13 +124,13 @@ class Files:
         self.module.fail_json(msg=f"{entry['path']}: {why}. Nothing was changed.", changed_paths=[], **more)
 
     def _refuse_nonsense(self):
-        seen = set()
+        seen = {}
         for entry in self.wanted:
             path, state, mode = Path(entry["path"]), entry["state"], entry["mode"]
             is_link = path.is_symlink()
             nonsense = {
                 "a path must be absolute": not path.is_absolute(),
-                "it is in the list twice": path in seen,
+                "it is in the list twice": seen.get(path, "absent") != "absent" or (path in seen and state != "absent"),
                 "a file needs content": state == "file" and entry["content"] is None,
                 "a link needs src": state == "link" and not entry["src"],
                 f"mode must be four digits in quotes, and is {mode}": mode and not re.fullmatch("[0-7]{4}", mode),
@@ -143,7 +143,7 @@ class Files:
             for why, is_so in nonsense.items():
                 if is_so:
                     self._refuse(entry, why)
-            seen.add(path)
+            seen[path] = state
 
     def _refuse_what_needs_something_else_first(self):
         made = set()

@@ -167,6 +167,12 @@ def test_when_one_is_refused_none_is_written(host: Host, bad: dict[str, Any], wh
     assert host.tree() == before
 
 
+def test_what_is_removed_may_be_named_twice(host: Host) -> None:
+    (host.folder / "old").mkdir()
+    gone = {"path": "old", "state": "absent"}
+    assert host.apply(gone, {**gone, "path": "old/file"}, gone)["changed_paths"] == ["old"]
+
+
 def test_a_relative_path_is_refused(host: Host) -> None:
     host.folder = Path()
     assert "relative: a path must be absolute" in host.apply({"path": "relative", "content": ""})["msg"]
