@@ -257,8 +257,9 @@ def _pip_conf() -> str:
 def _pip_paths() -> list[str]:
     """The folders and files of this machine that its pip looks into."""
     words = [word for value in _pip_settings().values() for word in value.split()]
-    # An index in a folder points to files beside it.
-    folders = {str(Path(word.removeprefix("file://")).parent) for word in words if word.startswith("file:///")}
+    local = [Path(word.removeprefix("file://")) for word in words if word.startswith("file:///")]
+    # An index in a folder points to files beside it; but all of this machine is no folder of packages.
+    folders = {str(path if path.parent == Path("/") else path.parent) for path in local}
     return sorted({word for word in {*words, *folders} if word.startswith("/") and Path(word).exists()})
 
 

@@ -253,6 +253,7 @@ def test_ansible_runs_it_as_a_task(host: Host, tmp_path: Path) -> None:
         "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
         "ANSIBLE_HOME": str(tmp_path / "ansible"),
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_REMOTE_TMP": str(tmp_path / "remote"),
         "LC_ALL": "C.UTF-8",
     }
     ended = subprocess.run(

@@ -98,13 +98,14 @@ def test_a_host_gets_the_package_index_and_the_authorities_of_this_machine(
     monkeypatch.setattr(hosts, "_AUTHORITIES", authorities)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
-    monkeypatch.setenv("PIP_FIND_LINKS", f"file://{tmp_path} {tmp_path}/missing")
+    monkeypatch.setenv("PIP_FIND_LINKS", f"file://{tmp_path}/index {tmp_path}/missing file:///usr")
 
     options = hosts._options("debian12", "image:bookworm-1")
 
     mounted = [option for option in options if option.startswith("--volume")]
     assert (f"--volume={authorities}:/etc/ssl/certs/ca-certificates.crt:ro" in mounted) == has_authorities
-    assert f"--volume={tmp_path}:{tmp_path}:ro" in mounted
+    assert {f"--volume={tmp_path}:{tmp_path}:ro", "--volume=/usr:/usr:ro"} <= set(mounted)
+    assert "--volume=/:/:ro" not in mounted
     assert not any("missing" in option for option in mounted)
     assert "index-url = https://index.example/simple\n" in (tmp_path / "a folder/pip.conf").read_text()
 
