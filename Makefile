@@ -2,6 +2,8 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
+# Two pips would write into one environment.
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -21,7 +23,7 @@ locked = awk -v names="$(1)" 'BEGIN { n = split(names, a, " "); for (i = 1; i <=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo run
 demo: .venv/.runtime ## From custodians' statements to the breaks, on embedded servers, with a report
@@ -30,23 +32,29 @@ demo: .venv/.runtime ## From custodians' statements to the breaks, on embedded s
 run: .venv/.runtime ## The whole stack in the foreground, with beat and Flower, until Ctrl-C
 	@$(python) -m dev.run
 
-.PHONY: test test-app lint
-test: test-app ## Install what the tests need and run them all
+.PHONY: test test-app test-roles lint
+test: test-app test-roles ## Install what the tests need and run them all
 
-test-app: .venv/.development ## Test the app (ARGS="-k NAME" for some)
+test-app: .venv/.development .venv/.deployment ## Test the app (ARGS="-k NAME" for some)
 	$(python) -m pytest $(ARGS)
 
-lint: .venv/.development ## Check style, docstrings, security rules, types, layers and YAML
+test-roles: .venv/.deployment ## As root: test the roles on hosts in containers (ROLE=redis for one; KEEP=1 leaves them)
+	@$(python) -m dev.role_tests $(if $(KEEP),--keep) $(ROLE)
+
+lint: .venv/.development .venv/.deployment ## Check style, docstrings, security rules, types, layers, YAML and roles
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	.venv/bin/lint-imports
 	$(python) -m yamllint --strict .
+	$(python) -m dev.role_docs --check
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --strict -q
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on
 	$(call relock,requirements)
 	$(call relock,requirements-dev)
+	$(call relock,requirements-deploy)
 
 .PHONY: clean
 clean: ## Remove .venv, .run and caches, unless something still runs in them
@@ -67,4 +75,9 @@ clean: ## Remove .venv, .run and caches, unless something still runs in them
 .venv/.development: .venv/.runtime
 	@echo "Installing the tools for tests and checks into .venv (about 60 MB to download)"
 	@$(pip) --no-build-isolation --use-pep517 -r requirements-dev.txt
+	@touch $@
+
+.venv/.deployment: .venv/.runtime requirements-deploy.txt
+	@echo "Installing what deploying and its tests need into .venv (about 60 MB to download)"
+	@$(pip) -r requirements-deploy.txt
 	@touch $@

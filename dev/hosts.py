@@ -6,6 +6,7 @@
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import AppError, UnavailableError
@@ -27,6 +28,17 @@ _IMAGE = "localhost/value-partner-host"
 _USER = "deployer"
 _MIRROR = "http://deb.debian.org/debian"
 _START_SECONDS = 120
+#: Debian's packages with the programs that making hosts takes.
+_TOOLS = {
+    "podman": ["podman", "crun", "netavark"],
+    "mmdebstrap": ["mmdebstrap"],
+    "iptables": ["iptables"],
+    "ssh": ["openssh-client"],
+}
+#: All clones on a machine share its packages and images; only one at a time may make them.
+_LOCK = Path("/run/value-partner-hosts.lock")
+#: The authorities that this machine trusts; a package index may stand behind a private one.
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 #: What Debian's installer leaves on a server, as far as deploying needs it; and nothing of ours.
 _PACKAGES = "ca-certificates,dbus,iproute2,openssh-server,procps,python3,python3-apt,sudo,systemd,systemd-sysv"
@@ -66,32 +78,49 @@ def up(names: Sequence[str], *, release: str | None = None) -> None:
     Raises:
         UnavailableError: no container can run here; the message says what is missing.
     """
-    _need_root()
-    _install_tools()
-    _mount_cgroups()
-    _make_key()
+    releases = {name: release or RELEASES[name] for name in names}
+    images = prepare(sorted(set(releases.values())))
     for name in names:
         if _running(name):
             continue
-        image = _image(release or RELEASES[name])
-        _run(["podman", "rm", "--force", "--ignore", _container(name)])
+        image = images[releases[name]]
+        _run(["podman", "rm", "--force", "--ignore", "--volumes", _container(name)])
         _run(["podman", "run", "--detach", *_options(name, image), image])
     for name in names:
         _wait_until_ready(name)
     _write_ssh_config(names)
 
 
+def prepare(releases: Sequence[str]) -> dict[str, str]:
+    """Install what is missing and make the images of these releases, which takes its time when there are none.
+
+    Returns:
+        the image of each release.
+
+    Raises:
+        UnavailableError: no container can run here; the message says what is missing.
+    """
+    _need_root()
+    with _alone():
+        _install_tools()
+        _mount_cgroups()
+        _make_key()
+        return {release: _image(release) for release in releases}
+
+
 def down(names: Sequence[str]) -> None:
     """Remove hosts and all that was on them; what they downloaded stays for the next ones."""
+    _need_root()
     if shutil.which("podman"):
-        for name in names:
-            _run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=5", _container(name)])
+        _run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=5", *map(_container, names)])
     for name in names:
         (_FOLDER / f"{name}.ssh").unlink(missing_ok=True)
+        (_FOLDER / f"{name}.known_hosts").unlink(missing_ok=True)
 
 
 def restart(names: Sequence[str]) -> None:
     """Stop hosts as a shutdown does, and start them again."""
+    _need_root()
     for name in names:
         _run(["podman", "restart", "--time=90", _container(name)])
     for name in names:
@@ -113,15 +142,29 @@ def _need_root() -> None:
         )
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _install_tools() -> None:
-    tools = {"podman": "podman crun netavark", "mmdebstrap": "mmdebstrap", "iptables": "iptables", "ssh": "openssh-client"}
-    packages = [package for program, names in tools.items() if not shutil.which(program) for package in names.split()]
-    if not packages:
+    missing = [program for program in _TOOLS if not shutil.which(program)]
+    if not missing:
         return
-    print(f"Installing {', '.join(packages)}", flush=True)
+    packages = [package for program in missing for package in _TOOLS[program]]
+    wanted = " ".join(packages)
+    if not shutil.which("apt-get"):
+        raise UnavailableError(
+            f"{', '.join(missing)}: not here, and there is no apt-get to install them with",
+            hint=f"Install what Debian calls {wanted}",
+        )
+    print(f"Installing {wanted}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "update", "--quiet=2"], environment)
-    _run(["apt-get", "install", "--quiet=2", "--yes", "--no-install-recommends", *packages], environment)
+    apt = ["apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=300"]
+    _run([*apt, "update"], environment)
+    _run([*apt, "install", "--yes", "--no-install-recommends", *packages], environment)
 
 
 def _mount_cgroups() -> None:
@@ -143,7 +186,7 @@ def _image(release: str) -> str:
     """The image of a release, made when its recipe has changed or it is not there."""
     recipe = hashlib.sha256("\n".join(_RECIPE).encode()).hexdigest()[:12]
     image = f"{_IMAGE}:{release}-{recipe}"
-    if subprocess.run(["podman", "image", "exists", image], check=False).returncode == 0:
+    if _try(["podman", "image", "exists", image]).returncode == 0:
         return image
     print(f"Making an image of Debian's {release} (about a minute, once)", flush=True)
     archive = _FOLDER / f"{release}.tar"
@@ -152,7 +195,19 @@ def _image(release: str) -> str:
         _run(["podman", "import", "--quiet", '--change=CMD ["/sbin/init"]', str(archive), image])
     finally:
         archive.unlink(missing_ok=True)
+    _forget_others(release, image)
     return image
+
+
+def _forget_others(release: str, image: str) -> None:
+    """Remove what older recipes made, but for images that another clone's hosts use."""
+    there = _run(["podman", "images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={_IMAGE}"])
+    for other in there.split():
+        if other.startswith(f"{_IMAGE}:{release}") and other != image:
+            _try(["podman", "rmi", other])
+    for packages in (_FOLDER / "packages").glob(f"{release}*"):
+        if packages.name != image.rpartition(":")[2]:
+            shutil.rmtree(packages)
 
 
 def _options(name: str, image: str) -> list[str]:
@@ -162,9 +217,8 @@ def _options(name: str, image: str) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
     mounts = {f"{packages}": "/var/cache/apt/archives", f"{pip_cache}": "/root/.cache/pip"}
     read_only = {path: path for path in _pip_paths()}
-    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
-    if bundle.exists():  # the index may stand behind a private authority
-        read_only[str(bundle)] = str(bundle)
+    if _AUTHORITIES.exists():
+        read_only[str(_AUTHORITIES)] = "/etc/ssl/certs/ca-certificates.crt"
     pip_conf = _FOLDER / "pip.conf"
     pip_conf.write_text(_pip_conf())
     read_only[str(pip_conf)] = "/etc/pip.conf"
@@ -203,14 +257,15 @@ def _pip_conf() -> str:
 def _pip_paths() -> list[str]:
     """The folders and files of this machine that its pip looks into."""
     words = [word for value in _pip_settings().values() for word in value.split()]
-    # An index in a folder points to files beside it.
-    folders = {str(Path(word.removeprefix("file://")).parent) for word in words if word.startswith("file:///")}
+    local = [Path(word.removeprefix("file://")) for word in words if word.startswith("file:///")]
+    # An index in a folder points to files beside it; but all of this machine is no folder of packages.
+    folders = {str(path if path.parent == Path("/") else path.parent) for path in local}
     return sorted({word for word in {*words, *folders} if word.startswith("/") and Path(word).exists()})
 
 
 def _running(name: str) -> bool:
     command = ["podman", "inspect", "--format={{.State.Running}}", _container(name)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "true"
+    return _try(command).stdout.strip() == "true"
 
 
 def _address(name: str) -> str:
@@ -223,7 +278,11 @@ def _wait_until_ready(name: str) -> None:
     states = ("running", "degraded")
     while (state := _state(name)) not in states:
         if time.monotonic() > deadline:
-            raise UnavailableError(f"systemd is {state or 'not there'} after {_START_SECONDS} s", where=_container(name))
+            said = _try(["podman", "logs", "--tail=5", _container(name)])
+            raise UnavailableError(
+                f"systemd is {state or 'not there'} after {_START_SECONDS} s:\n{said.stdout}{said.stderr}".rstrip(),
+                where=_container(name),
+            )
         time.sleep(0.2)
     script = _FIRST_BOOT.format(user=_USER, key=(_FOLDER / "key.pub").read_text().strip())
     _run(["podman", "exec", _container(name), "sh", "-ec", script])
@@ -237,8 +296,7 @@ def _wait_until_ready(name: str) -> None:
 
 
 def _state(name: str) -> str:
-    command = ["podman", "exec", _container(name), "systemctl", "is-system-running"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return _try(["podman", "exec", _container(name), "systemctl", "is-system-running"]).stdout.strip()
 
 
 def _write_ssh_config(names: Sequence[str]) -> None:
@@ -249,26 +307,30 @@ def _write_ssh_config(names: Sequence[str]) -> None:
             f"Host {name}\n"
             f"    HostName {_address(name)}\n"
             f"    User {_USER}\n"
-            f"    IdentityFile {_FOLDER}/key\n"
+            f'    IdentityFile "{_FOLDER}/key"\n'
             f"    IdentitiesOnly yes\n"
-            f"    UserKnownHostsFile {known}\n"
+            f'    UserKnownHostsFile "{known}"\n'
             "    StrictHostKeyChecking accept-new\n"
             "    LogLevel ERROR\n"
             # A connection that is kept open must not outlive the host, for the next one has its name.
             "    ServerAliveInterval 2\n"
             "    ServerAliveCountMax 3\n"
         )
-    (_FOLDER / "ssh_config").write_text(f"Include {_FOLDER}/*.ssh\n")
+    (_FOLDER / "ssh_config").write_text(f'Include "{_FOLDER}/*.ssh"\n')
 
 
 def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
-    ended = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
-    )
+    ended = _try(command, environment)
     if ended.returncode:
         said = "\n".join((ended.stderr or ended.stdout).splitlines()[-5:])
         raise UnavailableError(f"it failed with exit code {ended.returncode}:\n{said}", where=" ".join(command[:3]))
     return ended.stdout
+
+
+def _try(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def main() -> int:
@@ -289,6 +351,8 @@ def main() -> int:
     except AppError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -9,8 +9,8 @@ description:
   - What takes time in a play is how often a module is executed, not what it does. This one does for a list what
     M(ansible.builtin.template), M(ansible.builtin.copy) and M(ansible.builtin.file) do for one path each, with one
     execution for all.
-  - A file is checked by O(files[].validate) before it takes the place of the old one. If any is refused, none is
-    written.
+  - A file is checked by O(files[].validate) before it takes the place of the old one. If any is refused, or can't be
+    written, nothing is changed at all.
   - In check mode an owner or group that does not exist yet is no error, as the play may be about to make it.
 options:
   files:
@@ -24,7 +24,8 @@ options:
         type: path
         required: true
       state:
-        description: What it is. C(absent) removes a file, a link, or a directory with all that is in it.
+        description: What it is. C(absent) removes a file, a link, or a directory with all that is in it. A file takes a
+          link's place, and leaves alone what the link points to.
         type: str
         choices: [file, directory, link, absent]
         default: file
@@ -43,7 +44,7 @@ options:
         type: str
         default: root
       mode:
-        description: Its mode, in quotes, as in C("0640").
+        description: Its mode, in quotes, as in C("0640"); C("0644") for a file, C("0755") for a directory if left out.
         type: str
       validate:
         description: A command that fails for a bad file; C(%s) stands for the file.
@@ -82,8 +83,10 @@ changed_paths:
 import grp
 import os
 import pwd
+import re
 import shutil
 import tempfile
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -95,112 +98,138 @@ class Files:
 
     def __init__(self, module):
         self.module = module
+        self.wanted = module.params["files"]
         self.changed = []
         self.diffs = []
-        self.written = {}  # path: the checked file that is to take its place
+        self.replaced = set()  # the files whose text is not as it should be
 
     def run(self):
-        wanted = self.module.params["files"]
-        for entry in wanted:
+        """Look at everything first, so that nothing is changed when something can't be."""
+        for entry in self.wanted:
             if entry["secret"] and entry["content"]:
-                self.module.no_log_values.update({entry["content"], *entry["content"].splitlines()})
-            self._check(entry)
-        try:
-            for entry in wanted:
-                if entry["state"] == "file":
-                    self._prepare(entry)
-            for entry in wanted:
-                getattr(self, "_keep_" + entry["state"])(entry)
-        finally:
-            for temporary in self.written.values():
-                if os.path.exists(temporary):
-                    os.unlink(temporary)
+                self.module.no_log_values.add(entry["content"])
+        self._refuse_nonsense()
+        if not self.module.check_mode:
+            self._refuse_what_needs_something_else_first()
+        for entry in self.wanted:
+            if entry["state"] == "file" and self._content(entry["path"]) != entry["content"].encode():
+                self.replaced.add(entry["path"])
+                if entry["validate"] and not self.module.check_mode:
+                    self._validate(entry)
+        for entry in self.wanted:
+            getattr(self, "_keep_" + entry["state"])(entry)
         self.module.exit_json(changed=bool(self.changed), changed_paths=self.changed, diff=self.diffs)
 
-    def _check(self, entry):
-        path = entry["path"]
-        if not os.path.isabs(path):
-            self.module.fail_json(msg="%s: a path must be absolute" % path)
-        if entry["state"] == "file" and entry["content"] is None:
-            self.module.fail_json(msg="%s: a file needs content" % path)
-        if entry["state"] == "link" and not entry["src"]:
-            self.module.fail_json(msg="%s: a link needs src" % path)
+    def _refuse(self, entry, why, **more):
+        self.module.fail_json(msg=f"{entry['path']}: {why}. Nothing was changed.", changed_paths=[], **more)
 
-    def _prepare(self, entry):
-        """Write what differs to a temporary file, and have it checked."""
-        path, content = entry["path"], entry["content"].encode("utf-8")
-        if os.path.isdir(path) and not os.path.islink(path):
-            self.module.fail_json(msg="%s: is a directory, and should be a file" % path)
-        if self._content(path) == content:
-            return
-        descriptor, temporary = tempfile.mkstemp(dir=self.module.tmpdir)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        self.written[path] = temporary
-        if entry["validate"] and not self.module.check_mode:
-            if "%s" not in entry["validate"]:
-                self.module.fail_json(msg="%s: validate must contain %%s" % path)
-            code, out, err = self.module.run_command(entry["validate"].replace("%s", temporary))
-            if code:
-                self.module.fail_json(
-                    msg="%s: refused by %s; nothing was written" % (path, entry["validate"].split()[0]),
-                    exit_code=code,
-                    stdout=out,
-                    stderr=err,
-                )
+    def _refuse_nonsense(self):
+        seen = {}
+        for entry in self.wanted:
+            path, state, mode = Path(entry["path"]), entry["state"], entry["mode"]
+            is_link = path.is_symlink()
+            nonsense = {
+                "a path must be absolute": not path.is_absolute(),
+                "it is in the list twice": seen.get(path, "absent") != "absent" or (path in seen and state != "absent"),
+                "a file needs content": state == "file" and entry["content"] is None,
+                "a link needs src": state == "link" and not entry["src"],
+                f"mode must be four digits in quotes, and is {mode}": mode and not re.fullmatch("[0-7]{4}", mode),
+                "validate must contain %s": entry["validate"] and "%s" not in entry["validate"],
+                f"a directory is where a {state} should be": state in ("file", "link")
+                and path.is_dir()
+                and not is_link,
+                "a file is where a directory should be": state == "directory" and path.exists() and not path.is_dir(),
+            }
+            for why, is_so in nonsense.items():
+                if is_so:
+                    self._refuse(entry, why)
+            seen[path] = state
+
+    def _refuse_what_needs_something_else_first(self):
+        made = set()
+        for entry in self.wanted:
+            path, state = Path(entry["path"]), entry["state"]
+            if state in DEFAULT_MODES and not _known(pwd.getpwnam, entry["owner"]):
+                self._refuse(entry, f"there is no user {entry['owner']}")
+            if state in DEFAULT_MODES and not _known(grp.getgrnam, entry["group"]):
+                self._refuse(entry, f"there is no group {entry['group']}")
+            if state == "directory":
+                made.update([path, *path.parents])
+            elif state != "absent" and path.parent not in made and not path.parent.is_dir():
+                self._refuse(entry, "its directory does not exist")
+
+    def _validate(self, entry):
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self.module.tmpdir, suffix=".new") as file:
+            file.write(entry["content"])
+            file.flush()
+            command = entry["validate"].replace("%s", file.name)
+            code, out, err = self.module.run_command(command, expand_user_and_vars=False)
+        if code:
+            said = [_without(entry["content"], text) if entry["secret"] else text for text in (out, err)]
+            program = entry["validate"].split()[0]
+            self._refuse(entry, f"{program} refuses it", exit_code=code, stdout=said[0], stderr=said[1])
 
     def _keep_file(self, entry):
         path = entry["path"]
-        temporary = self.written.get(path)
-        if temporary is not None:
-            self._note(path)
+        if path in self.replaced:
             self._show(entry)
             if not self.module.check_mode:
-                self._make_attributes(temporary, entry)
-                self.module.atomic_move(temporary, path, unsafe_writes=False)
+                self._replace(entry)
+            self._note(path)
         self._keep_attributes(entry)
 
+    def _replace(self, entry):
+        """Put the new text in the old one's place at once, and never with more rights than it should have."""
+        path = Path(entry["path"])
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(entry["content"].encode())
+                file.flush()
+                os.fsync(file.fileno())
+            self._make_attributes(temporary, entry)
+            Path(temporary).replace(path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
     def _keep_directory(self, entry):
-        path = entry["path"]
-        if not os.path.isdir(path):
-            self._note(path)
+        path = Path(entry["path"])
+        if not path.is_dir():
+            self._note(entry["path"])
             if not self.module.check_mode:
-                os.makedirs(path)
+                path.mkdir(parents=True)
         self._keep_attributes(entry)
 
     def _keep_link(self, entry):
-        path = entry["path"]
-        if os.path.islink(path) and os.readlink(path) == entry["src"]:
+        path = Path(entry["path"])
+        if path.is_symlink() and str(path.readlink()) == entry["src"]:
             return
-        self._note(path)
-        if self.module.check_mode:
-            return
-        # A link that is replaced by another must never be missing.
-        temporary = "%s.%d.new" % (path, os.getpid())
-        os.symlink(entry["src"], temporary)
-        os.rename(temporary, path)
+        self._note(entry["path"])
+        if not self.module.check_mode:
+            # A link that is replaced by another must never be missing.
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.symlink_to(entry["src"])
+            temporary.replace(path)
 
     def _keep_absent(self, entry):
-        path = entry["path"]
+        path = Path(entry["path"])
         if not os.path.lexists(path):
             return
-        self._note(path)
+        self._note(entry["path"])
         if self.module.check_mode:
             return
-        if os.path.isdir(path) and not os.path.islink(path):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            os.unlink(path)
+            path.unlink()
 
     def _keep_attributes(self, entry):
         """Set owner, group and mode where they differ."""
         path = entry["path"]
-        if not os.path.exists(path):  # in check mode
+        if not Path(path).exists():  # in check mode
             return
-        if self.module.check_mode and not self._known(entry):
-            self._note(path)
-            return
-        if self._make_attributes(path, entry):
+        is_known = _known(pwd.getpwnam, entry["owner"]) and _known(grp.getgrnam, entry["group"])
+        if not is_known or self._make_attributes(path, entry):  # in check mode the play may be about to make them
             self._note(path)
 
     def _make_attributes(self, path, entry):
@@ -215,19 +244,10 @@ class Files:
         return self.module.set_fs_attributes_if_different(arguments, False)
 
     @staticmethod
-    def _known(entry):
-        try:
-            pwd.getpwnam(entry["owner"])
-            grp.getgrnam(entry["group"])
-        except KeyError:
-            return False
-        return True
-
-    @staticmethod
     def _content(path):
+        """A file's text; none for a link, which is to be replaced by the file."""
         try:
-            with open(path, "rb") as file:
-                return file.read()
+            return None if Path(path).is_symlink() else Path(path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -236,9 +256,30 @@ class Files:
             self.changed.append(path)
 
     def _show(self, entry):
-        before = (self._content(entry["path"]) or b"").decode("utf-8", "replace")
-        texts = {"before": "", "after": "(secret)\n"} if entry["secret"] else {"before": before, "after": entry["content"]}
-        self.diffs.append({"before_header": entry["path"], "after_header": entry["path"], **texts})
+        path = entry["path"]
+        if entry["secret"]:
+            before, after = "", "(secret)\n"
+        else:
+            before, after = (self._content(path) or b"").decode("utf-8", "replace"), entry["content"]
+        self.diffs.append({"before_header": path, "after_header": path, "before": before, "after": after})
+
+
+def _known(get, name):
+    if name.isdecimal():
+        return True
+    try:
+        get(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _without(secret, text):
+    """What a program said of a secret file, without what is in it."""
+    for word in sorted(re.split(r"[\s=:@\"']+", secret), key=len, reverse=True):
+        if len(word) > 3:  # noqa: PLR2004 - shorter ones are in every sentence
+            text = text.replace(word, "***")
+    return text
 
 
 def main():
