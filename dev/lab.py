@@ -37,7 +37,7 @@ or from here, after `. .venv/bin/activate`:
     ansible-playbook -i {inventory} playbooks/status.yml
 
 Flower: leave `ssh -F {ssh_config} -N -L 5555:127.0.0.1:5555 {name}` running and open http://127.0.0.1:5555/ as
-`viewer`; the password is in {inventory}/secrets/flower_page.
+`viewer`; the password is in {inventory}/.secrets/flower_page.
 
 Try:
 
@@ -96,7 +96,7 @@ def down() -> int:
         0.
     """
     hosts.down([_NAME])
-    shutil.rmtree(_PROJECT / _INVENTORY / "secrets", ignore_errors=True)
+    shutil.rmtree(_PROJECT / _INVENTORY / ".secrets", ignore_errors=True)
     print("The lab is removed; images and downloaded packages stay in .run/ for the next one.")
     return 0
 

@@ -59,7 +59,7 @@ def test_a_lab_of_another_release_is_left_alone(
 
 
 def test_the_hosts_passwords_go_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = tmp_path / "inventories" / "lab" / "secrets"
+    secrets = tmp_path / "inventories" / "lab" / ".secrets"
     secrets.mkdir(parents=True)
     (secrets / "flower_page").write_text("made for a test")
     monkeypatch.setattr(lab, "_PROJECT", tmp_path)
