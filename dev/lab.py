@@ -20,7 +20,7 @@ _INVENTORY = Path("inventories", "lab")
 _SSH_CONFIG = Path(".run", "hosts", "ssh_config")
 
 _GUIDE = """
-The lab runs Debian {release}. Get in:
+The lab runs Debian {release}. All this as the user who made it. Get in:
 
     ssh -F {ssh_config} {name}
 
