@@ -16,11 +16,13 @@ argument_specs:
       queue_names: {type: list, elements: str, default: [a], description: Their names.}
       queue_kind: {type: str, choices: [one, two], default: one, description: Which it is.}
       queue_password: {type: str, required: true, description: Its password.}
+      queue_page_password: {type: str, description: "Its page's password, if it has one."}
 """
 DEFAULTS = """
 queue_length: 3
 queue_names: [a]
 queue_kind: one
+# queue_page_password:
 """
 
 
@@ -48,6 +50,7 @@ def test_the_table_says_what_the_specification_says(role: Path) -> None:
         | `queue_names` | list of str | `["a"]` | Their names. |
         | `queue_kind` | str | `"one"` | Which it is. One of `one`, `two`. |
         | `queue_password` | str | required | Its password. |
+        | `queue_page_password` | str | none | Its page's password, if it has one. |
         <!-- /variables -->
         After
         """
@@ -61,6 +64,7 @@ def test_the_table_says_what_the_specification_says(role: Path) -> None:
         ("defaults/main.yml", "queue_length: 3", "queue_length: 4", "queue_length has the default 3, and in"),
         ("defaults/main.yml", "queue_length: 3", "queue_length: '3'", 'and in defaults/main.yml "3"'),
         ("defaults/main.yml", "queue_length: 3", "", "queue_length is not in defaults/main.yml, nor is it required"),
+        ("defaults/main.yml", "# queue_page_password:", "", "queue_page_password is not in defaults/main.yml, nor"),
         ("defaults/main.yml", "queue_kind", "queue_other", "queue_other is not in meta/argument_specs.yml"),
         ("defaults/main.yml", "queue_kind: one", "queue_kind: one\nqueue_password: x", "can have no default"),
         ("meta/argument_specs.yml", "Their names.", "", "queue_names needs a type and a description"),
