@@ -32,6 +32,17 @@ demo: .venv/.runtime ## From custodians' statements to the breaks, on embedded s
 run: .venv/.runtime ## The whole stack in the foreground, with beat and Flower, until Ctrl-C
 	@$(python) -m dev.run
 
+.PHONY: lab lab-down root
+lab: root .venv/.deployment ## As root: a host in a container with the whole stack on it, to look at (LAB_RELEASE=bookworm)
+	@$(python) -m dev.lab up --release $(or $(LAB_RELEASE),trixie)
+
+lab-down: root .venv/.deployment ## Remove that host
+	@$(python) -m dev.lab down
+
+# Said before anything is installed.
+root:
+	@test "$$(id -u)" = 0 || { echo "Hosts that systemd runs can only be made by root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+
 .PHONY: test test-app test-roles lint
 test: test-app test-roles ## Install what the tests need and run them all
 
