@@ -272,7 +272,7 @@ def _reconcile_all(folder: Path) -> None:
             log = (folder / "logs" / "celery-worker.log").read_text(errors="replace")
             raise AssertionError(f"no worker completed the run within {_PATIENCE_S} s; its log:\n{log}")
         sweep(transport)
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two sweeps, as beat makes them
 
 
 def main() -> int:

@@ -71,7 +71,7 @@ def _send_nightly_task() -> int:
             run_id = session.execute(text("SELECT id FROM runs WHERE key = :key"), {"key": key}).scalar_one_or_none()
         if run_id is not None:
             return int(run_id)
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks at the database
     raise AppError(
         f"no worker took the task within {_WAIT_SECONDS} s",
         where=_relative(stack.RUN_DIR / "logs" / "celery-worker.log"),

@@ -26,7 +26,6 @@ _PROJECT = Path(__file__).resolve().parent.parent
 _FOLDER = _PROJECT / ".run" / "hosts"
 _IMAGE = "localhost/value-partner-host"
 _USER = "deployer"
-_MIRROR = "http://deb.debian.org/debian"
 _START_SECONDS = 120
 #: Debian's packages with the programs that making hosts takes.
 _TOOLS = {
@@ -191,7 +190,7 @@ def _image(release: str) -> str:
     print(f"Making an image of Debian's {release} (about a minute, once)", flush=True)
     archive = _FOLDER / f"{release}.tar"
     try:
-        _run(["mmdebstrap", "--quiet", *_RECIPE, release, str(archive), _MIRROR])
+        _run(["mmdebstrap", "--quiet", *_RECIPE, release, str(archive)])
         _run(["podman", "import", "--quiet", '--change=CMD ["/sbin/init"]', str(archive), image])
     finally:
         archive.unlink(missing_ok=True)
@@ -283,7 +282,7 @@ def _wait_until_ready(name: str) -> None:
                 f"systemd is {state or 'not there'} after {_START_SECONDS} s:\n{said.stdout}{said.stderr}".rstrip(),
                 where=_container(name),
             )
-        time.sleep(0.2)
+        time.sleep(0.2)  # each look starts a process in the container
     script = _FIRST_BOOT.format(user=_USER, key=(_FOLDER / "key.pub").read_text().strip())
     _run(["podman", "exec", _container(name), "sh", "-ec", script])
     while True:
@@ -292,7 +291,7 @@ def _wait_until_ready(name: str) -> None:
                 return
         if time.monotonic() > deadline:
             raise UnavailableError("SSH does not answer", where=_container(name))
-        time.sleep(0.1)
+        time.sleep(0.1)  # systemd says nothing to us of a socket that listens
 
 
 def _state(name: str) -> str:

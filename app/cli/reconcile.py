@@ -119,7 +119,7 @@ def _follow(run_id: int) -> "RunProgress":
                 if trouble and trouble != told:
                     console.print(Text(trouble, style="yellow"))
                 told = trouble
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # the database sends no word of progress
 
 
 def _sweep() -> str:

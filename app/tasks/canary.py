@@ -99,7 +99,7 @@ def _ask(queues: list[_Queue], release: str | None, *, until: float) -> None:
             for sent in [each for each in queue.underway if each[0].ready()]:
                 queue.underway.remove(sent)
                 _take(queue, *sent, release)
-        time.sleep(_LOOK_S)
+        time.sleep(_LOOK_S)  # several queues' answers are waited for at once
 
 
 def _send(queue: str, *, expires_s: float) -> AsyncResult:

@@ -22,7 +22,7 @@ def write(name: int) -> None:
     while not asked_to_stop:
         handler.handle(logging.makeLogRecord({"msg": f"{name} {number}"}))
         number += 1
-        time.sleep(0.001)
+        time.sleep(0.001)  # the pace of a busy worker, not a wait
     (FOLDER / f"writer-{name}.count").write_text(str(number))
 
 
