@@ -23,7 +23,7 @@ locked = awk -v names="$(1)" 'BEGIN { n = split(names, a, " "); for (i = 1; i <=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo run
 demo: .venv/.runtime ## From custodians' statements to the breaks, on embedded servers, with a report
@@ -60,6 +60,12 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 	$(python) -m yamllint --strict .
 	$(python) -m dev.role_docs --check
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --strict -q
+
+.PHONY: bench bench-deploy
+bench: bench-deploy ## Measure what there are figures for, into benchmarks/results/
+
+bench-deploy: root .venv/.deployment ## As root: how long a first and a second site.yml take (BENCH_RELEASE=bookworm)
+	@$(python) -m benchmarks.deploy --release $(or $(BENCH_RELEASE),trixie)
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on

@@ -43,3 +43,19 @@ def test_each_secret_of_an_example_is_one_that_is_refused(name: str, tmp_path: P
         secrets = {key: value for key, value in variables.items() if key.endswith(("_password", "_basic_auth"))}
         assert len(secrets) == 7
         assert all(value.removeprefix("viewer:").startswith("change-me") for value in secrets.values())
+
+
+def test_what_an_inventory_says_of_a_role_counts_beside_the_playbooks(tmp_path: Path) -> None:
+    playbooks = INVENTORIES.parent / "playbooks"
+    pools = [{"name": "reports", "queues": ["reports"]}]
+    inventory = tmp_path / "inventory"
+    (inventory / "group_vars").mkdir(parents=True)
+    (inventory / "hosts.json").write_text(json.dumps({"workers": {"hosts": {"one": {}}}}))
+    (inventory / "group_vars/all.json").write_text(json.dumps({"celery_worker_pools": pools, "celery_beat": False}))
+    options = ["-i", str(inventory), "--playbook-dir", str(playbooks), "--host", "one"]
+    variables = json.loads(ansible("inventory", *options, folder=tmp_path))
+    assert variables["celery_worker_pools"] == pools
+    assert variables["celery_beat"] is False
+    roles = tuple(f"{role.name}_" for role in (INVENTORIES.parent / "roles").iterdir())
+    by_playbooks = json.loads(ansible("inventory", "-i", "one,", *options[2:], folder=tmp_path))
+    assert [name for name in by_playbooks if name.startswith(roles)] == []
