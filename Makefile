@@ -44,7 +44,7 @@ root:
 	@test "$$(id -u)" = 0 || { echo "Hosts that systemd runs can only be made by root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
 .PHONY: test test-app test-roles lint
-test: test-app ## Install what the tests need and run them all, but for those of the roles
+test: test-app test-roles ## Install what the tests need and run them all; those of the roles need root
 
 test-app: .venv/.development .venv/.deployment ## Test the app (ARGS="-k NAME" for some)
 	$(python) -m pytest $(ARGS)

@@ -127,6 +127,13 @@ def restart(names: Sequence[str]) -> None:
     _write_ssh_config(names)  # they may have other addresses now
 
 
+def journal(name: str, lines: int = 40) -> str:
+    """The end of what the services on a host said; empty where there is no such host."""
+    units = [f"--unit={unit}" for unit in ("celery-*", "redis*", "postgresql*", "value-partner*", "logrotate*")]
+    command = ["podman", "exec", _container(name), "journalctl", "--no-pager", "--quiet", f"--lines={lines}", *units]
+    return _try(command).stdout
+
+
 def _container(name: str) -> str:
     """Two clones on one machine have hosts of their own."""
     clone = hashlib.sha256(os.fsencode(_PROJECT)).hexdigest()[:6]

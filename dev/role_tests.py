@@ -1,7 +1,8 @@
 """`make test-roles`: runs the roles' Molecule scenarios, one role after the other, and leaves no host behind.
 
 A role's `default` scenario starts from clean hosts; its other scenarios go on from what it left on them. What Molecule
-prints goes to `.run/hosts/logs/`; its end is shown when a scenario fails. `molecule/site` counts as a role, `site`.
+prints goes to `.run/hosts/logs/`; when a scenario fails, its end is shown, and what the services on the hosts said.
+`molecule/site` counts as a role, `site`.
 """
 
 import argparse
@@ -87,7 +88,10 @@ def _test_role(project: Path, role: str, names: Sequence[str], environment: Mapp
         code = _molecule(folder, name, log, {**environment, "MOLECULE_EPHEMERAL_DIRECTORY": str(state)})
         said = f"{role:12} {name:9} {time.monotonic() - began:5.0f} s"
         if code:
-            print(f"{said}  FAILED\n{_end_of(log)}\n{said}  FAILED, all of it: {log.relative_to(project)}", flush=True)
+            for host in hosts.RELEASES:
+                print(f"{host}'s journal:\n{_indented(hosts.journal(host).splitlines())}")
+            print(f"{role} {name}:\n{_indented(log.read_text(errors='replace').splitlines()[-_SHOWN_LINES:])}")
+            print(f"{said}  FAILED, all of it: {log.relative_to(project)}", flush=True)
             return False
         print(said, flush=True)
     return True
@@ -115,9 +119,8 @@ def _molecule(folder: Path, scenario: str, log: Path, environment: Mapping[str, 
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _end_of(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])
+def _indented(lines: Sequence[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
 
 
 @contextlib.contextmanager

@@ -59,3 +59,27 @@ def test_what_an_inventory_says_of_a_role_counts_beside_the_playbooks(tmp_path: 
     roles = tuple(f"{role.name}_" for role in (INVENTORIES.parent / "roles").iterdir())
     by_playbooks = json.loads(ansible("inventory", "-i", "one,", *options[2:], folder=tmp_path))
     assert [name for name in by_playbooks if name.startswith(roles)] == []
+
+
+@pytest.mark.parametrize(
+    ("address", "is_here"),
+    [
+        ("app:secret@/value_partner?host=/run/postgresql", True),
+        ("app:secret@127.0.0.1:5432/value_partner", True),
+        ("app:secret@localhost/value_partner?connect_timeout=5", True),
+        ("app:secret@[::1]/value_partner", True),
+        ("app:secret@one/value_partner", True),
+        ("app:secret@192.0.2.7/value_partner", True),
+        ("app:secret@db.example.com:5432/value_partner", False),
+        ("app:secret@/value_partner?sslmode=require&host=db.example.com", False),
+    ],
+)
+def test_no_database_is_made_where_the_address_names_another(address: str, *, is_here: bool, tmp_path: Path) -> None:
+    host = {"ansible_host": "192.0.2.7", "app_settings": {"DATABASE_URL": f"postgresql://{address}"}}
+    (tmp_path / "hosts.json").write_text(
+        json.dumps({group: {"hosts": {"one": host}} for group in ("postgresql", "workers")})
+    )
+    options = ["--playbook-dir", str(INVENTORIES.parent / "playbooks"), "-i", str(tmp_path / "hosts.json"), "one"]
+    said = ansible("adhoc", *options, "-m", "debug", "-a", "var=value_partner_roles", folder=tmp_path)
+    assert ('"postgresql"' in said) is is_here
+    assert '"app"' in said

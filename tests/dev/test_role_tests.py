@@ -47,6 +47,7 @@ def did(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(role_tests, "_molecule", molecule)
     monkeypatch.setattr(hosts, "prepare", lambda _releases: done.append("prepare"))
+    monkeypatch.setattr(hosts, "journal", lambda name: f"what {name} said\n")
     monkeypatch.setattr(hosts, "down", lambda _names: done.append("down"))
     return done
 
@@ -67,7 +68,7 @@ def test_each_role_has_new_hosts_and_none_is_left(
     assert shown[-1].startswith("All passed after")
 
 
-def test_after_a_failure_the_role_goes_no_further_and_its_log_is_shown(
+def test_after_a_failure_the_role_goes_no_further_and_log_and_journals_are_shown(
     project: Path, did: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenario(project / "roles/a/molecule/failing")
@@ -78,6 +79,7 @@ def test_after_a_failure_the_role_goes_no_further_and_its_log_is_shown(
     assert did == ["prepare", "down", "a default", "a another", "a failing", "down", "b default", "b full", "down"]
     shown = capsys.readouterr().out
     assert "the reason" in shown
+    assert "what debian12 said" in shown
     assert ".run/hosts/logs/a-failing.log" in shown
     assert "Failed: a after" in shown
 
