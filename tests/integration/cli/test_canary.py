@@ -11,6 +11,7 @@ import pytest
 from app.settings import PROJECT_DIR
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, line, run
 from tests.processes import start_worker
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_canary_that_a_hung_worker_took_is_sent_again(celery_app, tmp_path):
     with start_worker(tmp_path, name="hung", concurrency=1) as hung, start_worker(tmp_path, name="well"):
         for pid in [hung.pid, *hung.children()]:
             os.kill(pid, signal.SIGSTOP)
-        assert psutil.Process(hung.pid).status() == psutil.STATUS_STOPPED
+        wait_until(lambda: psutil.Process(hung.pid).status() == psutil.STATUS_STOPPED)
 
         assert run("canary").returncode == 0
 

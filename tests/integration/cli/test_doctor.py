@@ -26,7 +26,7 @@ def mail_server(password: str) -> Iterator[int]:
     """A mail server on a free port, which lets `ada` in with the password."""
 
     def authenticate(_server, _session, _envelope, _mechanism, data):
-        return AuthResult(success=(data.login, data.password) == (b"ada", password.encode()))
+        return AuthResult(success=(data.login, data.password) == (b"ada", password.encode()), handled=False)
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
