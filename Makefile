@@ -46,8 +46,8 @@ root:
 .PHONY: test test-app test-roles lint
 test: test-app test-roles ## Install what the tests need and run them all; those of the roles need root
 
-test-app: .venv/.development .venv/.deployment ## Test the app (ARGS="-k NAME" for some)
-	$(python) -m pytest $(ARGS)
+test-app: .venv/.development .venv/.deployment ## Test the app, three tests at once (ARGS="-k NAME" for some)
+	$(python) -m pytest --numprocesses=3 --dist=loadscope $(ARGS)
 
 test-roles: .venv/.deployment ## As root: test the roles on hosts in containers (ROLE=redis for one; KEEP=1 leaves them)
 	@$(python) -m dev.role_tests $(if $(KEEP),--keep) $(ROLE)

@@ -34,6 +34,8 @@ def pytest_configure() -> None:
         signal.signal(number, _end)
     # Ignored where a script started make in the background; programs that tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What programs print into a pipe is as wide as its lines, unless this says else.
+    os.environ.pop("COLUMNS", None)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

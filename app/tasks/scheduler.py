@@ -36,6 +36,8 @@ class LedgerScheduler(Scheduler):
     #: What kept the last tick from its work, so that it is told once.
     _trouble = ""
     _unit: Unit | None = None
+    #: Set by the signals that end beat, before they raise SystemExit wherever it is.
+    _is_closed = False
 
     def tell(self, unit: Unit) -> None:
         """Say that beat is up, and from now on how it is."""
@@ -65,6 +67,9 @@ class LedgerScheduler(Scheduler):
 
         Returns:
             Seconds until the next look.
+
+        Raises:
+            SystemExit: a signal asked beat to end meanwhile.
         """
         now = datetime.now(UTC)
         # None may keep the others from their work.
@@ -82,6 +87,9 @@ class LedgerScheduler(Scheduler):
             except Exception as error:
                 troubles.append(f"{type(error).__name__}: {error}")
                 logger.debug("In full:", exc_info=True)
+            if self._is_closed:
+                # The signal's SystemExit was lost: raised in a query, it can become an error of the driver's.
+                raise SystemExit
         trouble = "; ".join(dict.fromkeys(troubles))
         if trouble != self._trouble:
             # Once, and not every second for as long as a server is down.
@@ -128,6 +136,7 @@ class LedgerScheduler(Scheduler):
 
     def close(self) -> None:
         """Say that beat ends."""
+        self._is_closed = True
         if self._unit:
             self._unit.tell("STOPPING=1")
         super().close()

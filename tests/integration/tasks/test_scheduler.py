@@ -7,6 +7,7 @@ import pytest
 from celery.schedules import BaseSchedule, crontab, schedule
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from app.database import session_scope
 from app.errors import BadInputError
@@ -138,6 +139,29 @@ def test_a_beat_that_was_away_makes_up_one_run_and_only_one(database, broker, tm
         wait_until(lambda: query("SELECT 1 FROM jobs"))
         wait_until(lambda: query("SELECT 1 FROM schedule_ticks WHERE last_due > now() - interval '1 day'"))
     assert query("SELECT count(*) FROM jobs WHERE key LIKE 'reconcile-accounts-daily@%'") == [(1,)]
+
+
+def test_a_beat_that_waits_for_the_database_ends_when_it_is_asked_to(database, broker, tmp_path):
+    with start_beat(tmp_path) as beat, session_scope() as session:
+        session.execute(text("LOCK TABLE jobs, schedule_ticks"))
+        wait_until(lambda: make.rows(session, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        assert beat.stop() == 0
+        assert "ERROR" not in beat.said()
+
+
+def test_a_beat_whose_end_was_lost_in_an_error_of_its_work_ends_all_the_same(celery_app, monkeypatch):
+    scheduler = LedgerScheduler(celery_app)
+
+    def interrupted(_transport):
+        try:
+            scheduler.close()  # as the signal's handler does before it raises SystemExit
+            raise SystemExit
+        finally:
+            raise OSError("can't change 'autocommit' now: connection in transaction status ACTIVE")
+
+    monkeypatch.setattr("app.tasks.scheduler.sweep", interrupted)
+    with pytest.raises(SystemExit):
+        scheduler.tick()
 
 
 def test_a_task_that_fails_for_good_outside_the_ledger_is_mailed(worker, celery_app, monkeypatch):
