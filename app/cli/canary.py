@@ -25,12 +25,15 @@ def canary(
             show_default=False,
         ),
     ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Go on until a worker of this host answers.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for answers.")] = 30,
 ) -> None:
     """Send a task through each queue, and show which worker answered, of which release, and how fast.
 
     A worker answers when its database does. Exit code 1 when a queue gave no answer in time, or none of that release.
     """
+    import socket
+
     from app.settings import get_settings
     from app.tasks.canary import Answer, ask
     from app.tasks.health import check_broker, check_result_backend
@@ -39,7 +42,12 @@ def canary(
         raise BadInputError(f"{timeout:g} is not a time from 1 to {_LONGEST_S} seconds", where="--timeout")
     check_broker()
     check_result_backend()
-    answers = ask(dict.fromkeys(queue or [get_settings().celery_queue]), release=release, timeout_s=timeout)
+    answers = ask(
+        dict.fromkeys(queue or [get_settings().celery_queue]),
+        release=release,
+        host=socket.gethostname() if here else None,
+        timeout_s=timeout,
+    )
     table = plain_table("queue", "worker", "release", "ms>")
     for name, answer in answers.items():
         if isinstance(answer, Answer):

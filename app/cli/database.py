@@ -19,11 +19,16 @@ def migrate(
         ),
     ] = None,
 ) -> None:
-    """Bring the database's tables to what this version needs; does nothing when they are."""
-    from app.database import current_revision, get_engine, grant, head_revision, upgrade
+    """Bring the database's tables to what this version needs; does nothing when they are, or are a later version's."""
+    from app.database import current_revision, get_engine, grant, head_revision, is_newer, upgrade
 
     engine = get_engine()
     before = current_revision(engine)
+    if is_newer(before):
+        output().print(
+            f"The database is at {before} already, which a later version made; it and its rights are left so."
+        )
+        return
     upgrade(engine)
     head = head_revision()
     if before == head:

@@ -185,11 +185,17 @@ def _look_at_database() -> Finding:
 
 
 def _look_at_migrations() -> Finding:
-    from app.database import current_revision, get_engine, head_revision
+    from app.database import current_revision, get_engine, head_revision, is_newer
 
     current, head = current_revision(get_engine()), head_revision()
     if current == head:
         return Finding(State.OK, f"the tables are at {head}, which this version works with")
+    if is_newer(current):
+        return Finding(
+            State.NOTE,
+            f"the tables are at {current}, which a later version made; this one was made for {head}",
+            "A version works on the tables of the next one: roll back no further than to that one's predecessor.",
+        )
     return Finding(
         State.FAILED,
         f"the tables are {f'at {current}' if current else 'not there'}; this version works with {head}",

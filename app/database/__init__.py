@@ -1,7 +1,7 @@
 """The one PostgreSQL database: base of the models, sessions, and the migrations that make its tables."""
 
 from app.database.base import Base
-from app.database.migrate import current_revision, downgrade, head_revision, upgrade
+from app.database.migrate import current_revision, downgrade, head_revision, is_newer, upgrade
 from app.database.rights import grant
 from app.database.session import forget_parent_connections, get_engine, session_scope, unavailable
 from app.database.storable import storable
@@ -14,6 +14,7 @@ __all__ = [
     "get_engine",
     "grant",
     "head_revision",
+    "is_newer",
     "session_scope",
     "storable",
     "unavailable",

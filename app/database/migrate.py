@@ -46,6 +46,17 @@ def head_revision() -> str:
     return head
 
 
+def is_newer(revision: str | None) -> bool:
+    """Whether a revision of the database is one that this code does not know: a later version made it.
+
+    Such tables are this version's too: a release works on the tables of the next one, for deploys and rollbacks.
+    """
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    known = (script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions())
+    return revision is not None and revision not in known
+
+
 def one_at_a_time(connection: Connection) -> None:
     """Wait until no other transaction migrates: two hosts that are deployed at once do it one after the other."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('value-partner migrations'))"))

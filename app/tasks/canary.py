@@ -56,17 +56,20 @@ class _Queue:
     #: What was sent and not answered yet, with when.
     underway: list[tuple[AsyncResult, float]] = field(default_factory=list)
     send_next_at: float = 0
-    #: A worker's of the right release; until then, why not.
+    #: A worker's of the right release and host; until then, why not.
     answer: Answer | None = None
     trouble: str = "no worker answered"
 
 
-def ask(queues: Collection[str], *, release: str | None = None, timeout_s: float) -> dict[str, Answer | str]:
+def ask(
+    queues: Collection[str], *, release: str | None = None, host: str | None = None, timeout_s: float
+) -> dict[str, Answer | str]:
     """Send a canary through each queue, and others until the right worker answers or the time is over.
 
     Args:
         queues: their names.
         release: wait for a worker of this one; any will do if left out.
+        host: wait for a worker of this one; any will do if left out.
         timeout_s: the time for all of them together.
 
     Returns:
@@ -77,7 +80,7 @@ def ask(queues: Collection[str], *, release: str | None = None, timeout_s: float
     """
     asked = [_Queue(name) for name in queues]
     try:
-        _ask(asked, release, until=time.monotonic() + timeout_s)
+        _ask(asked, release, host, until=time.monotonic() + timeout_s)
         for result, _ in (sent for queue in asked for sent in queue.underway):
             result.forget()
     except (OperationalError, RedisError, OSError) as error:
@@ -87,7 +90,7 @@ def ask(queues: Collection[str], *, release: str | None = None, timeout_s: float
     return {queue.name: queue.answer or queue.trouble for queue in asked}
 
 
-def _ask(queues: list[_Queue], release: str | None, *, until: float) -> None:
+def _ask(queues: list[_Queue], release: str | None, host: str | None, *, until: float) -> None:
     while waiting := [queue for queue in queues if queue.answer is None]:
         for queue in waiting:
             now = time.monotonic()
@@ -98,7 +101,7 @@ def _ask(queues: list[_Queue], release: str | None, *, until: float) -> None:
                 queue.send_next_at = now + _AGAIN_S
             for sent in [each for each in queue.underway if each[0].ready()]:
                 queue.underway.remove(sent)
-                _take(queue, *sent, release)
+                _take(queue, *sent, release, host)
         time.sleep(_LOOK_S)  # several queues' answers are waited for at once
 
 
@@ -108,13 +111,15 @@ def _send(queue: str, *, expires_s: float) -> AsyncResult:
         return canary.apply_async(queue=queue, expires=expires_s, connection=connection, retry=False)
 
 
-def _take(queue: _Queue, result: AsyncResult, sent_at: float, release: str | None) -> None:
+def _take(queue: _Queue, result: AsyncResult, sent_at: float, release: str | None, host: str | None) -> None:
     took_s = time.monotonic() - sent_at
     returned, succeeded = result.result, result.successful()
     result.forget()
     queue.send_next_at = time.monotonic() + _PAUSE_S
     if not succeeded:
         queue.trouble = f"a worker could not do it ({returned})"
+    elif host not in {None, returned["host"]}:
+        queue.trouble = f"only another host answered ({returned['host']})"
     elif release in {None, returned["release"]}:
         queue.answer = queue.answer or Answer(**returned, took_s=took_s)
     else:

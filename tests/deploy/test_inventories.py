@@ -65,6 +65,7 @@ def test_what_an_inventory_says_of_a_role_counts_beside_the_playbooks(tmp_path: 
     ("address", "is_here"),
     [
         ("app:secret@/value_partner?host=/run/postgresql", True),
+        ("app:secret@%2Frun%2Fpostgresql/value_partner", True),
         ("app:secret@127.0.0.1:5432/value_partner", True),
         ("app:secret@localhost/value_partner?connect_timeout=5", True),
         ("app:secret@[::1]/value_partner", True),
@@ -83,3 +84,16 @@ def test_no_database_is_made_where_the_address_names_another(address: str, *, is
     said = ansible("adhoc", *options, "-m", "debug", "-a", "var=value_partner_roles", folder=tmp_path)
     assert ('"postgresql"' in said) is is_here
     assert '"app"' in said
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_an_inventory_that_says_whether_postgresql_is_managed_is_believed(managed: bool, tmp_path: Path) -> None:
+    address = "db.example.com" if managed else "localhost"
+    settings = {"DATABASE_URL": f"postgresql://app@{address}/value_partner"}
+    host = {"app_settings": settings, "postgresql_managed": managed}
+    (tmp_path / "hosts.json").write_text(
+        json.dumps({group: {"hosts": {"one": host}} for group in ("postgresql", "workers")})
+    )
+    options = ["--playbook-dir", str(INVENTORIES.parent / "playbooks"), "-i", str(tmp_path / "hosts.json"), "one"]
+    said = ansible("adhoc", *options, "-m", "debug", "-a", "var=value_partner_roles", folder=tmp_path)
+    assert ('"postgresql"' in said) is managed

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from app.settings import PROJECT_DIR
+from app.tasks.canary import ask
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, line, run
 from tests.processes import start_worker
 from tests.waiting import wait_until
@@ -73,6 +74,14 @@ def test_a_release_that_nobody_runs_is_told_with_the_one_that_answers(worker):
 
     assert done.returncode == 1
     assert f"Queue celery: only another release answered ({PROJECT_DIR.name} on " in done.stderr
+
+
+def test_a_worker_of_this_host_is_waited_for(worker, celery_app):
+    worker()
+    assert run("canary", "--here").returncode == 0
+
+    answer = ask(["celery"], host="elsewhere", timeout_s=2)["celery"]
+    assert answer == f"only another host answered ({os.uname().nodename})"
 
 
 def test_a_release_behind_a_link_is_named_by_its_own_folder(celery_app, tmp_path, next_release):

@@ -8,6 +8,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from app.database import get_engine
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, run
 
 
@@ -101,6 +102,17 @@ def test_tables_that_are_not_there_are_a_failure_that_names_the_cure(empty_datab
     assert told["database"].startswith("ok ")
     assert told["migrations"].startswith("FAILED the tables are not there")
     assert "`python -m app migrate`" in told["migrations"]
+
+
+def test_tables_of_a_later_version_are_worth_a_note_and_left_alone(database, broker):
+    with get_engine().begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'later'")
+    done = run("doctor")
+    assert findings(done.stdout)["migrations"].startswith("note the tables are at later, which a later version made")
+    assert done.returncode == 0
+    migrated = run("migrate", "--grant-to", "nobody-at-all")
+    assert (migrated.returncode, migrated.stderr) == (0, "")
+    assert migrated.stdout.startswith("The database is at later already, which a later version made")
 
 
 def test_no_worker_is_worth_a_note(database, broker):
