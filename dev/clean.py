@@ -11,18 +11,23 @@ from dev import run_folder, server
 
 _CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
 
-_CODE = ("app", "dev", "tests")
+_CODE = ("app", "benchmarks", "dev", "tests")
 
 
 def remove_run_folder(run_dir: Path) -> None:
     """Remove `run_dir` and what it keeps elsewhere, after stopping servers that a crash left running.
 
     Raises:
-        UnavailableError: a process uses it, or a part belongs to another user.
+        UnavailableError: a process uses it, a host of `dev.hosts` is there, or a part belongs to another user.
     """
     run_dir = run_dir.resolve()
     if not run_dir.exists():
         return
+    if hosts := sorted(path.stem for path in (run_dir / "hosts").glob("*.ssh")):
+        remove = "make lab-down" if hosts == ["lab"] else f"python -m dev.hosts down {' '.join(hosts)}"
+        raise UnavailableError(
+            f"what it takes to reach {' and '.join(hosts)} is in it", where=str(run_dir), hint=f"As root: {remove}"
+        )
     with ExitStack() as claims:
         for name in ("postgres", "redis"):
             claims.enter_context(run_folder.claimed(run_dir, name))

@@ -399,6 +399,14 @@ def test_cleaning_refuses_while_a_server_runs(run_dir: Path) -> None:
         assert scalar(database, "select 1") == 1
 
 
+def test_cleaning_refuses_while_there_is_a_host(tmp_path: Path) -> None:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts" / "lab.ssh").touch()
+    with pytest.raises(UnavailableError, match="make lab-down"):
+        remove_run_folder(tmp_path)
+    assert (tmp_path / "hosts" / "lab.ssh").exists()
+
+
 def test_cleaning_stops_what_a_crash_left(new_run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     holder, left = servers_of_another_process(new_run_dir, PATH="")
     holder.kill()
