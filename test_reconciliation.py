@@ -223,7 +223,12 @@ def _scratch_database(name: str) -> Iterator[str]:
         yield configured.set(database=name).render_as_string(hide_password=False)
     finally:
         with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+            # FORCE would want to end an autovacuum too, which a user may not; a plain DROP has the server end it.
+            own = (
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name AND usename = user"
+            )
+            connection.execute(text(own), {"name": name})
+            connection.execute(text(f"DROP DATABASE {name}"))
         engine.dispose()
 
 
