@@ -179,7 +179,7 @@ class WorkerHealth:
                 if not self._stopping:
                     self._unit.tell(f"STATUS={trouble or self._status}")
             self._trouble = trouble
-            time.sleep(interval)
+            time.sleep(interval)  # systemd wants a sign of life this often
 
     def _look(self) -> str:
         """Return what is wrong, for a person to read."""
