@@ -12,6 +12,18 @@ class StatementError(BadInputError):
 
 
 @dataclass(frozen=True, slots=True)
+class Identifier:
+    """A name of a security."""
+
+    #: CUSIP, ISIN, SEDOL, FIGI, SYMBOL, or CUSTODIAN for one that only the custodian knows.
+    scheme: str
+    #: Upper case, without spaces around it.
+    value: str
+    #: The exchange's MIC where the scheme is SYMBOL and the statement tells it, else empty.
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PositionRow:
     """A holding of one security, in one sub-account."""
 
@@ -34,6 +46,8 @@ class PositionRow:
     currency: str
     #: What the custodian calls the part of the account that holds it; empty if it does not say.
     sub_account: str
+    #: Its other names of the same security.
+    also: tuple[Identifier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,12 @@ class TransactionRow:
     currency: str
     #: The custodian's words; empty if there are none.
     description: str
+    #: The custodian's other names of the security.
+    also: tuple[Identifier, ...] = ()
+    #: An id that it shares with the other parts of one whole (the fills of an order); empty if it has none.
+    group_reference: str = ""
+    #: Where the amount was converted from another currency: units of `currency` for one of that.
+    fx_rate: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +107,8 @@ class ParsedStatement:
     transactions: tuple[TransactionRow, ...]
     #: Value of all positions and cash in `currency`, where the custodian states such a control total.
     stated_value: Decimal | None
+    #: The first and the last day whose transactions it lists, all of them; None where it lists none or does not say.
+    period: tuple[date, date] | None = None
+    #: The balances before the transactions, where it states them and lists all that moved cash since: with the
+    #: amounts of the transactions they must come to `cash`.
+    opening_cash: tuple[CashRow, ...] | None = None
