@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
+from app.book import InstrumentName, instrument_ids, resolve_instruments
 from app.book.models import (
     Account,
+    AccountMapping,
     BookCash,
     BookImport,
     BookPosition,
@@ -21,7 +23,7 @@ from app.book.models import (
     Tolerance,
     User,
 )
-from app.statements.models import Statement, StatementCash, StatementFile, StatementPosition
+from app.statements.models import Statement, StatementCash, StatementFile, StatementPosition, StatementTransaction
 
 #: A Tuesday, when XNYS was open.
 DAY = date(2026, 3, 10)
@@ -43,11 +45,21 @@ def account(session: Session, code: str | None = None, *, user_id: int | None = 
     return _insert(session, Account, **{"code": code, "user_id": owner, "name": code, "currency": "USD", **values})
 
 
-def custodian_account(session: Session, account_id: int, **values: Any) -> int:
-    return _insert(
+def custodian_account(session: Session, account_id: int | None = None, **values: Any) -> int:
+    """Write a custodian account, mapped to an account if one is named."""
+    custodian_account_id = _insert(
         session,
         CustodianAccount,
-        **{"account_id": account_id, "custodian": "bank.example", "number": f"N{next(_numbers)}", **values},
+        **{"custodian": "bank.example", "number": f"N{next(_numbers)}", **values},
+    )
+    if account_id is not None:
+        mapping(session, custodian_account_id, account_id)
+    return custodian_account_id
+
+
+def mapping(session: Session, custodian_account_id: int, account_id: int, **values: Any) -> None:
+    session.execute(
+        insert(AccountMapping).values(custodian_account_id=custodian_account_id, account_id=account_id, **values)
     )
 
 
@@ -57,10 +69,16 @@ def security(session: Session, code: str, *, cusip: str | None = None, **values:
         Security,
         **{"code": code, "name": code, "asset_class": "equity", "currency": "USD", **values},
     )
-    session.execute(
-        insert(SecurityIdentifier).values(scheme="CUSIP", value=cusip or f"C-{code}", security_id=security_id)
-    )
+    identifier(session, security_id, cusip or f"C-{code}")
     return security_id
+
+
+def identifier(session: Session, security_id: int, value: str, **values: Any) -> None:
+    """Give a security a name, a CUSIP unless told otherwise."""
+    session.execute(
+        insert(SecurityIdentifier).values(**{"scheme": "CUSIP", "value": value, "security_id": security_id, **values})
+    )
+    resolve_instruments(session)
 
 
 def book(
@@ -125,9 +143,16 @@ def statement(
     as_of: date = DAY,
     positions: dict[str, str | list[str]] | None = None,
     cash: dict[str, str] | None = None,
+    transactions: list[dict[str, Any]] | None = None,
+    also: dict[str, list[str]] | None = None,
+    prices: dict[str, str] | None = None,
     state: str = "accepted",
 ) -> int:
-    """Write a statement; positions are quantities by CUSIP, a list where the custodian has several rows."""
+    """Write a statement; positions are quantities by CUSIP, a list where the custodian has several rows.
+
+    `also` are further CUSIPs of positions, `prices` their prices in USD. Transactions say only what matters of them,
+    `cusip` among it, and are all of the day's.
+    """
     number = next(_numbers)
     file_id = _insert(session, StatementFile, sha256=f"hash-{number}", name=f"file-{number}", size=1, state="loaded")
     statement_id = _insert(
@@ -139,8 +164,20 @@ def statement(
         currency="USD",
         states_positions=positions is not None,
         states_cash=cash is not None,
+        period_from=None if transactions is None else as_of,
+        period_to=None if transactions is None else as_of,
         state=state,
     )
+    others = also or {}
+    names = {
+        cusip: InstrumentName(
+            "CUSIP", cusip, "", also=tuple(("CUSIP", other, "") for other in others.get(cusip, [])),
+            name=f"Name of {cusip}",
+        )
+        for cusip in (positions or {})
+    }  # fmt: skip
+    traded = {row["cusip"]: InstrumentName("CUSIP", row["cusip"], "") for row in transactions or [] if row.get("cusip")}
+    instruments = instrument_ids(session, [*names.values(), *traded.values()])
     rows = [
         (cusip, quantity)
         for cusip, quantities in (positions or {}).items()
@@ -152,11 +189,9 @@ def statement(
                 statement_id=statement_id,
                 row=row,
                 line=100 + row,
-                scheme="CUSIP",
-                identifier=cusip,
-                namespace="",
-                name=f"Name of {cusip}",
+                instrument_id=instruments[names[cusip]],
                 quantity=Decimal(quantity),
+                price=Decimal(prices[cusip]) if prices and cusip in prices else None,
                 currency="USD",
                 sub_account="",
             )
@@ -165,6 +200,25 @@ def statement(
         session.execute(
             insert(StatementCash).values(
                 statement_id=statement_id, row=row, line=200 + row, currency=currency, amount=Decimal(amount)
+            )
+        )
+    for row, given in enumerate(transactions or [], start=1):
+        values = dict(given)
+        cusip = values.pop("cusip", None)
+        defaults = {
+            "reference": f"S{next(_numbers)}",
+            "kind": "buy",
+            "trade_date": as_of,
+            "currency": "USD",
+            "description": "",
+        }
+        session.execute(
+            insert(StatementTransaction).values(
+                statement_id=statement_id,
+                row=row,
+                line=300 + row,
+                instrument_id=instruments[traded[cusip]] if cusip else None,
+                **{**defaults, **values},
             )
         )
     return statement_id

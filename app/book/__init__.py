@@ -2,14 +2,21 @@
 
 from app.book.accounts import AccountNotFoundError, find_account
 from app.book.importer import BookImportResult, import_book
+from app.book.instruments import InstrumentName, instrument_ids, resolve_instruments
 from app.book.models import (
+    EVER,
+    FOREVER,
     Account,
+    AccountMapping,
     BookCash,
     BookImport,
     BookPosition,
     BookSnapshot,
     BookTransaction,
+    CorporateAction,
     CustodianAccount,
+    Instrument,
+    InstrumentSecurity,
     Security,
     SecurityIdentifier,
     Tolerance,
@@ -18,7 +25,10 @@ from app.book.models import (
 from app.book.problems import BookImportError, Problem
 
 __all__ = [
+    "EVER",
+    "FOREVER",
     "Account",
+    "AccountMapping",
     "AccountNotFoundError",
     "BookCash",
     "BookImport",
@@ -27,7 +37,11 @@ __all__ = [
     "BookPosition",
     "BookSnapshot",
     "BookTransaction",
+    "CorporateAction",
     "CustodianAccount",
+    "Instrument",
+    "InstrumentName",
+    "InstrumentSecurity",
     "Problem",
     "Security",
     "SecurityIdentifier",
@@ -35,4 +49,6 @@ __all__ = [
     "User",
     "find_account",
     "import_book",
+    "instrument_ids",
+    "resolve_instruments",
 ]

@@ -35,28 +35,43 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         SET number = c.number || chr(1)
         FROM staged_accounts s
         JOIN accounts a ON a.code = s.account
-        WHERE c.account_id = a.id AND (c.custodian, c.number) <> (s.custodian, s.custodian_account)
+        JOIN account_mappings m ON m.account_id = a.id
+        WHERE m.custodian_account_id = c.id AND (c.custodian, c.number) <> (s.custodian, s.custodian_account)
         """,
         """
-        INSERT INTO custodian_accounts AS c (account_id, custodian, number, statement_frequency,
-                                             statement_lag_days)
-        SELECT a.id, s.custodian, s.custodian_account, s.statement_frequency,
-               coalesce(s.statement_lag_days, '1')::bigint
+        UPDATE custodian_accounts c
+        SET custodian = s.custodian,
+            number = s.custodian_account,
+            statement_frequency = CASE WHEN 'statement_frequency' = ANY(:given)
+                                       THEN s.statement_frequency ELSE c.statement_frequency END,
+            statement_lag_days = CASE WHEN 'statement_lag_days' = ANY(:given)
+                                      THEN coalesce(s.statement_lag_days, '1')::bigint ELSE c.statement_lag_days END
         FROM staged_accounts s
         JOIN accounts a ON a.code = s.account
+        JOIN account_mappings m ON m.account_id = a.id
+        WHERE m.custodian_account_id = c.id
+          AND s.custodian IS NOT NULL
+          AND ((c.custodian, c.number) <> (s.custodian, s.custodian_account)
+               OR 'statement_frequency' = ANY(:given)
+                  AND c.statement_frequency IS DISTINCT FROM s.statement_frequency
+               OR 'statement_lag_days' = ANY(:given)
+                  AND c.statement_lag_days <> coalesce(s.statement_lag_days, '1')::bigint)
+        """,
+        """
+        INSERT INTO custodian_accounts (custodian, number, statement_frequency, statement_lag_days)
+        SELECT s.custodian, s.custodian_account, s.statement_frequency, coalesce(s.statement_lag_days, '1')::bigint
+        FROM staged_accounts s
         WHERE s.custodian IS NOT NULL
         ORDER BY s.row
-        ON CONFLICT (account_id) DO UPDATE SET
-            custodian = excluded.custodian,
-            number = excluded.number,
-            statement_frequency = CASE WHEN 'statement_frequency' = ANY(:given)
-                                       THEN excluded.statement_frequency ELSE c.statement_frequency END,
-            statement_lag_days = CASE WHEN 'statement_lag_days' = ANY(:given)
-                                      THEN excluded.statement_lag_days ELSE c.statement_lag_days END
-        WHERE (c.custodian, c.number) <> (excluded.custodian, excluded.number)
-           OR 'statement_frequency' = ANY(:given)
-              AND c.statement_frequency IS DISTINCT FROM excluded.statement_frequency
-           OR 'statement_lag_days' = ANY(:given) AND c.statement_lag_days <> excluded.statement_lag_days
+        ON CONFLICT (custodian, number) DO NOTHING
+        """,
+        """
+        INSERT INTO account_mappings (custodian_account_id, account_id)
+        SELECT c.id, a.id
+        FROM staged_accounts s
+        JOIN accounts a ON a.code = s.account
+        JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
+        WHERE NOT EXISTS (SELECT FROM account_mappings m WHERE m.account_id = a.id)
         """,
     ),
     "securities": (
@@ -80,7 +95,7 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         SELECT s.scheme, s.value, coalesce(s.namespace, ''), x.id
         FROM staged_identifiers s
         JOIN securities x ON x.code = s.security
-        ON CONFLICT (scheme, value, namespace) DO NOTHING
+        ON CONFLICT DO NOTHING
         """,
     ),
     # A version that an import brings is one of positions and of cash, whichever of the two tables names it.

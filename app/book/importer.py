@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.book.import_sql import STATEMENTS
+from app.book.instruments import resolve_instruments
 from app.book.models import BookImport
 from app.book.problems import FileProblems, raise_if_any
 from app.book.table_files import open_table
@@ -217,6 +218,8 @@ def _write(connection: Connection, folder: Path, files: list[_File]) -> int:
         if name in given:
             for statement in statements:
                 connection.execute(text(statement), {"given": given[name], "import_id": import_id})
+    if "identifiers" in given:
+        resolve_instruments(connection)
     return import_id
 
 

@@ -1,13 +1,28 @@
 """The platform's own book: who owns which account, what a security is, and what each account held on which date."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
+
+#: What stands for "since ever" and "until further notice" where something holds from one day to another.
+EVER = date.min
+FOREVER = date.max
 
 
 class User(Base, app_may={"INSERT"}):
@@ -36,12 +51,11 @@ class Account(Base, app_may={"INSERT", "UPDATE"}):
 
 
 class CustodianAccount(Base, app_may={"INSERT", "UPDATE"}):
-    """The same account as its custodian knows it: what statements name, and what a break belongs to."""
+    """An account as its custodian knows it: what statements name, and what a break belongs to."""
 
     __tablename__ = "custodian_accounts"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), unique=True)
     #: The custodian's id as its files give it, in lower case (OFX: BROKERID or BANKID).
     custodian: Mapped[str]
     number: Mapped[str]
@@ -49,6 +63,8 @@ class CustodianAccount(Base, app_may={"INSERT", "UPDATE"}):
     statement_frequency: Mapped[str | None]
     #: Business days after a period's last day by which its statement must be here.
     statement_lag_days: Mapped[int] = mapped_column(server_default="1")
+    #: The time of that day, on the exchange's clock; NULL is the exchange's close.
+    statement_cutoff: Mapped[time | None]
     #: The newest date that was reconciled; older dates are not compared any more.
     reconciled_to: Mapped[date | None]
 
@@ -56,6 +72,27 @@ class CustodianAccount(Base, app_may={"INSERT", "UPDATE"}):
         UniqueConstraint("custodian", "number"),
         CheckConstraint("statement_frequency IN ('daily', 'weekly', 'monthly')", name="statement_frequency"),
         CheckConstraint("statement_lag_days BETWEEN 0 AND 60", name="statement_lag_days"),
+    )
+
+
+class AccountMapping(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
+    """From when to when a custodian account holds what the book has in an account.
+
+    Several accounts may be held in one custodian account, and one account in several: what is linked so on a day is
+    compared as one.
+    """
+
+    __tablename__ = "account_mappings"
+
+    custodian_account_id: Mapped[int] = mapped_column(ForeignKey("custodian_accounts.id"), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    #: Both days included.
+    valid_from: Mapped[date] = mapped_column(primary_key=True, server_default="0001-01-01")
+    valid_to: Mapped[date] = mapped_column(server_default="9999-12-31")
+
+    __table_args__ = (
+        CheckConstraint("valid_to >= valid_from", name="ends_after_start"),
+        Index("account_mappings_account_idx", "account_id", postgresql_include=["custodian_account_id"]),
     )
 
 
@@ -75,8 +112,8 @@ class Security(Base, app_may={"INSERT", "UPDATE"}):
     tracked: Mapped[bool] = mapped_column(server_default="true")
 
 
-class SecurityIdentifier(Base, app_may={"INSERT"}):
-    """One of the names of a security."""
+class SecurityIdentifier(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
+    """One of the names of a security, and from when to when it is its name: names are given away again."""
 
     __tablename__ = "security_identifiers"
 
@@ -85,12 +122,52 @@ class SecurityIdentifier(Base, app_may={"INSERT"}):
     value: Mapped[str] = mapped_column(primary_key=True)
     #: Where the value is unique: the exchange's MIC for SYMBOL, the custodian for CUSTODIAN, else empty.
     namespace: Mapped[str] = mapped_column(primary_key=True, server_default="")
+    #: Both days included; no two rows of one name share a day.
+    valid_from: Mapped[date] = mapped_column(primary_key=True, server_default="0001-01-01")
+    valid_to: Mapped[date] = mapped_column(server_default="9999-12-31")
     security_id: Mapped[int] = mapped_column(ForeignKey("securities.id"), index=True)
 
     __table_args__ = (
         CheckConstraint("scheme IN ('ISIN', 'CUSIP', 'SEDOL', 'FIGI', 'SYMBOL', 'CUSTODIAN')", name="scheme"),
         CheckConstraint("(scheme IN ('SYMBOL', 'CUSTODIAN')) = (namespace <> '')", name="namespace"),
+        CheckConstraint("valid_to >= valid_from", name="ends_after_start"),
     )
+
+
+class Instrument(Base, app_may={"INSERT"}):
+    """What statements call a security, word for word; statements' rows refer to it, so that each is kept once."""
+
+    __tablename__ = "instruments"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    scheme: Mapped[str]
+    identifier: Mapped[str]
+    #: Where the identifier is unique; empty for a SYMBOL of an exchange that the statement does not name.
+    namespace: Mapped[str]
+    #: Its other identifiers: scheme, value and namespace each.
+    also: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    name: Mapped[str | None]
+    ticker: Mapped[str | None]
+    #: SHA-256 over all of the above, which together may be too long for an index; see `instrument_ids`.
+    fingerprint: Mapped[str] = mapped_column(unique=True)
+
+
+class InstrumentSecurity(Base, app_may={"INSERT", "DELETE"}):
+    """Which security an instrument is, from one day to another: derived from identifiers by `resolve_instruments`.
+
+    There is no row for days on which nobody here knows any of its identifiers.
+    """
+
+    __tablename__ = "instrument_securities"
+
+    instrument_id: Mapped[int]
+    valid_from: Mapped[date]
+    valid_to: Mapped[date]
+    #: NULL where its identifiers are those of several securities, which are then in `candidates`.
+    security_id: Mapped[int | None]
+    candidates: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"))
+
+    __table_args__ = (PrimaryKeyConstraint("instrument_id", "valid_from"),)
 
 
 class BookImport(Base, app_may={"INSERT"}):
@@ -120,13 +197,17 @@ class BookPosition(Base, app_may={"INSERT", "DELETE"}):
 
     __tablename__ = "book_positions"
 
-    account_id: Mapped[int] = mapped_column(primary_key=True)
-    as_of: Mapped[date] = mapped_column(primary_key=True)
-    security_id: Mapped[int] = mapped_column(ForeignKey("securities.id"), primary_key=True)
+    account_id: Mapped[int]
+    as_of: Mapped[date]
+    security_id: Mapped[int] = mapped_column(ForeignKey("securities.id"))
     quantity_traded: Mapped[Decimal]
     quantity_settled: Mapped[Decimal]
 
-    __table_args__ = (CheckConstraint("abs(quantity_traded) < 1e18 AND abs(quantity_settled) < 1e18", name="finite"),)
+    __table_args__ = (
+        # The compare reads nothing but this index.
+        PrimaryKeyConstraint("account_id", "as_of", "security_id", postgresql_include=["quantity_traded"]),
+        CheckConstraint("abs(quantity_traded) < 1e18 AND abs(quantity_settled) < 1e18", name="finite"),
+    )
 
 
 class BookCash(Base, app_may={"INSERT", "DELETE"}):
@@ -162,12 +243,51 @@ class BookTransaction(Base, app_may={"INSERT", "UPDATE"}):
     amount: Mapped[Decimal] = mapped_column(server_default="0")
     currency: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
+    #: The custodian's own id of it, or of the whole that it is a part of, where the book has learnt it.
+    custodian_reference: Mapped[str | None]
+    #: Where the amount was converted from another currency: units of `currency` for one of that.
+    fx_rate: Mapped[Decimal | None]
 
     __table_args__ = (
         UniqueConstraint("account_id", "reference"),
         CheckConstraint("settle_date >= trade_date", name="settles_after_trade"),
         CheckConstraint("abs(quantity) < 1e18 AND abs(amount) < 1e18", name="finite"),
         Index("book_transactions_unsettled_idx", "account_id", "settle_date", "trade_date"),
+        Index("book_transactions_traded_idx", "account_id", "trade_date"),
+    )
+
+
+class CorporateAction(Base, app_may={"INSERT", "UPDATE"}):
+    """A split, dividend or interest payment of a security, as it was announced."""
+
+    __tablename__ = "corporate_actions"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: The platform's own id of it.
+    reference: Mapped[str] = mapped_column(unique=True)
+    #: split, dividend or interest.
+    kind: Mapped[str]
+    security_id: Mapped[int] = mapped_column(ForeignKey("securities.id"), index=True)
+    #: From this day on the security trades without it.
+    ex_date: Mapped[date]
+    #: When it is paid; of a split the ex-date.
+    pay_date: Mapped[date]
+    #: Of a split: so many new units for so many old ones.
+    new_units: Mapped[Decimal | None]
+    old_units: Mapped[Decimal | None]
+    #: Of a dividend or interest: what one unit (of a bond: of face value) gets.
+    amount: Mapped[Decimal | None]
+    currency: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('split', 'dividend', 'interest')", name="kind"),
+        CheckConstraint("pay_date >= ex_date", name="paid_after_ex"),
+        CheckConstraint("(kind = 'split') = (new_units IS NOT NULL AND old_units IS NOT NULL)", name="split"),
+        CheckConstraint("(kind = 'split') = (amount IS NULL OR currency IS NULL)", name="payment"),
+        CheckConstraint(
+            "new_units > 0 AND new_units < 1e18 AND old_units > 0 AND old_units < 1e18", name="positive_units"
+        ),
+        CheckConstraint("amount > 0 AND amount < 1e18", name="positive_amount"),
     )
 
 

@@ -222,8 +222,8 @@ ACCOUNTS = Table(
                || ' breaks belong to; make it inactive instead' AS says
         FROM staged_accounts s
         JOIN accounts a ON a.code = s.account
-        JOIN custodian_accounts c ON c.account_id = a.id
-        WHERE s.custodian IS NULL AND 'custodian' = ANY(:given)
+        WHERE EXISTS (SELECT FROM account_mappings m WHERE m.account_id = a.id)
+          AND s.custodian IS NULL AND 'custodian' = ANY(:given)
         """,
         """
         SELECT s.row,
@@ -231,7 +231,8 @@ ACCOUNTS = Table(
                || a.code || ''' already' AS says
         FROM staged_accounts s
         JOIN custodian_accounts c ON c.custodian = s.custodian AND c.number = s.custodian_account
-        JOIN accounts a ON a.id = c.account_id
+        JOIN account_mappings m ON m.custodian_account_id = c.id
+        JOIN accounts a ON a.id = m.account_id
         WHERE a.code <> s.account
           AND NOT EXISTS (  -- unless that account gets another one in the same import
               SELECT FROM staged_accounts other WHERE other.account = a.code AND other.custodian IS NOT NULL

@@ -24,3 +24,16 @@ class Price(Base, app_may={"INSERT"}):
     fetched_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (CheckConstraint("price > 0 AND price < 1e18", name="positive"),)
+
+
+class FxRate(Base, app_may={"INSERT"}):
+    """A reference rate: how many units of a currency one euro was on a day."""
+
+    __tablename__ = "fx_rates"
+
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    rate_date: Mapped[date] = mapped_column(primary_key=True)
+    rate: Mapped[Decimal]
+    source: Mapped[str]
+
+    __table_args__ = (CheckConstraint("rate > 0 AND rate < 1e18", name="positive"),)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Sequence,
     UniqueConstraint,
     func,
     text,
@@ -72,9 +73,12 @@ class RunAccount(Base, app_may={"INSERT"}):
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     account_id: Mapped[int] = mapped_column(primary_key=True)
+    #: The account that it is compared with as one: itself, unless `run_links` has more of them.
+    group_id: Mapped[int]
+    #: Of several the first one.
     custodian_account_id: Mapped[int | None]
-    #: compared, or why not: no custodian account, no statement, none that states a figure, no version of the book
-    #: for the statement's date, or a newer date was reconciled before
+    #: compared, or why not: no custodian account, no statement, none that states a figure, none of the same date for
+    #: all that is linked, no version of the book for the statement's date, or a newer date was reconciled before
     outcome: Mapped[str]
     #: The statements of the newest date, one a currency.
     statement_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"))
@@ -90,7 +94,8 @@ class RunAccount(Base, app_may={"INSERT"}):
 
     __table_args__ = (
         CheckConstraint(
-            "outcome IN ('compared', 'no_custodian', 'no_statement', 'nothing_stated', 'no_book', 'already_newer')",
+            "outcome IN ('compared', 'no_custodian', 'no_statement', 'nothing_stated', 'no_common_date', 'no_book',"
+            " 'already_newer')",
             name="outcome",
         ),
         Index(
@@ -98,6 +103,25 @@ class RunAccount(Base, app_may={"INSERT"}):
             "run_id",
             postgresql_where=text("outcome <> 'compared' OR held_statement_id IS NOT NULL"),
         ),
+    )
+
+
+class RunLink(Base, app_may={"INSERT"}):
+    """A mapping by which a run compares several accounts, or several custodian accounts, as one."""
+
+    __tablename__ = "run_links"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    custodian_account_id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    #: The account with the lowest id of all that hang together.
+    group_id: Mapped[int]
+    #: Statements from this day on are those of this link.
+    valid_from: Mapped[date]
+
+    __table_args__ = (
+        Index("run_links_account_idx", "run_id", "account_id"),
+        Index("run_links_group_idx", "run_id", "group_id"),
     )
 
 
@@ -109,10 +133,11 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     custodian_account_id: Mapped[int] = mapped_column(ForeignKey("custodian_accounts.id"))
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
-    #: What it is about: security:<id>, <scheme>:<identifier> of a security unknown here, currency:<code>, statement.
+    #: What it is about: security:<id>, <scheme>:<identifier> of a security unknown here, currency:<code>, statement,
+    #: book:<reference> or custodian:<reference> of a transaction.
     subject: Mapped[str]
     kind: Mapped[str]
-    #: open, explained, or closed.
+    #: open, assigned (to `assignee`), explained, resolved, written_off, or closed.
     state: Mapped[str]
     security_id: Mapped[int | None] = mapped_column(ForeignKey("securities.id"))
     currency: Mapped[str | None]
@@ -120,12 +145,24 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     ours: Mapped[Decimal | None]
     theirs: Mapped[Decimal | None]
     difference: Mapped[Decimal | None]
-    #: unsettled_trades, rounding, or both joined by a plus sign.
-    explanation: Mapped[str | None]
-    #: The rows that the explanation rests on, and the places in the files where theirs stands.
+    #: What of the difference no explanation accounts for.
+    remainder: Mapped[Decimal | None]
+    #: In order; each has kind, amount, the rows that sum to it, and the day by which it comes true, if there is one.
+    explanations: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    #: The day by which all of them come true; the break is open when it has not closed by then.
+    expected_by: Mapped[date | None]
+    #: The remainder, or where there is none the difference, in the base currency and without sign; NULL where a price
+    #: or a rate is missing, which `valuation` then says. It has the price and the rate used, with dates and sources.
+    value: Mapped[Decimal | None]
+    valuation: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    #: The places in the files where theirs stands, and what else it rests on.
     evidence: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    #: The login of the person who looks after it.
+    assignee: Mapped[str | None]
     #: The date that was compared.
     as_of: Mapped[date]
+    #: The date at which it opened, from which its age counts.
+    opened_as_of: Mapped[date]
     first_run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     last_run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
     opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -135,10 +172,13 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
         UniqueConstraint("custodian_account_id", "subject"),
         CheckConstraint(
             "kind IN ('missing_at_custodian', 'missing_in_book', 'quantity', 'cash', 'unknown_security',"
+            " 'ambiguous_security', 'transaction_missing_at_custodian', 'transaction_missing_in_book', 'transaction',"
             " 'stale_statement', 'missing_statement')",
             name="kind",
         ),
-        CheckConstraint("state IN ('open', 'explained', 'closed')", name="state"),
+        CheckConstraint(
+            "state IN ('open', 'assigned', 'explained', 'resolved', 'written_off', 'closed')", name="state"
+        ),
         Index("breaks_open_idx", "account_id", postgresql_where=text("state <> 'closed'")),
     )
 
@@ -150,17 +190,79 @@ class BreakEvent(Base, app_may={"INSERT"}):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     break_id: Mapped[int] = mapped_column(ForeignKey("breaks.id"), index=True)
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)
     happened_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: The database login that did it.
+    #: The login of the person who did it; of what a run did, the database login of the worker.
     actor: Mapped[str] = mapped_column(server_default=text("session_user"))
-    #: opened, changed, closed, reopened
+    #: The database login that it was written with.
+    db_user: Mapped[str] = mapped_column(server_default=text("session_user"))
     event: Mapped[str]
+    #: What the person said of it.
+    reason: Mapped[str] = mapped_column(server_default="")
     kind: Mapped[str]
     ours: Mapped[Decimal | None]
     theirs: Mapped[Decimal | None]
     difference: Mapped[Decimal | None]
-    explanation: Mapped[str | None]
+    remainder: Mapped[Decimal | None]
+    explanations: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    value: Mapped[Decimal | None]
+    #: Whom it was given to.
+    assignee: Mapped[str | None]
     as_of: Mapped[date]
 
-    __table_args__ = (CheckConstraint("event IN ('opened', 'changed', 'closed', 'reopened')", name="event"),)
+    __table_args__ = (
+        CheckConstraint(
+            "event IN ('opened', 'changed', 'closed', 'reopened', 'assigned', 'commented', 'resolved',"
+            " 'write_off_proposed', 'written_off')",
+            name="event",
+        ),
+    )
+
+
+class MatchedBookTransaction(Base, app_may={"INSERT", "DELETE"}):
+    """A transaction of the book that was matched; being a row of this table it can't be matched again."""
+
+    __tablename__ = "matched_book_transactions"
+
+    book_transaction_id: Mapped[int] = mapped_column(primary_key=True)
+    #: The same for all rows of both sides that were matched with each other.
+    match_id: Mapped[int] = mapped_column(index=True)
+    run_id: Mapped[int]
+    #: id, figures, or group.
+    rule: Mapped[str]
+
+
+class MatchedStatementTransaction(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
+    """A custodian's transaction that was matched, by the id that it has over all statements that list it."""
+
+    __tablename__ = "matched_statement_transactions"
+
+    custodian_account_id: Mapped[int] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    match_id: Mapped[int] = mapped_column(index=True)
+    run_id: Mapped[int]
+    rule: Mapped[str]
+    #: The row of a statement whose figures were matched.
+    statement_id: Mapped[int]
+    row: Mapped[int]
+
+
+class RunSignOff(Base, app_may={"INSERT"}):
+    """A person's word that a run was looked at, with hashes by which a later change shows. Rows are only ever added."""
+
+    __tablename__ = "run_sign_offs"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    signed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The login of the person.
+    actor: Mapped[str]
+    db_user: Mapped[str] = mapped_column(server_default=text("session_user"))
+    comment: Mapped[str]
+    #: SHA-256, in hexadecimal, over what the run compared and over what it found.
+    inputs_sha256: Mapped[str]
+    results_sha256: Mapped[str]
+
+
+#: Numbers the matches of transactions.
+match_number = Sequence("transaction_match_number", metadata=Base.metadata)

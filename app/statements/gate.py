@@ -1,10 +1,11 @@
 """The completeness gate: a statement that looks short opens no break before a person has looked at it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from app.statements.rows import ParsedStatement, PositionRow
+from app.statements.rows import CashRow, ParsedStatement, PositionRow
 
 #: What each summed row may be off by, for custodians round every row.
 _ROUNDING_A_ROW = Decimal("0.01")
@@ -25,14 +26,25 @@ class Finding:
         return {"check": self.check, "text": self.text}
 
 
-def check_completeness(statement: ParsedStatement, held_before: Iterable[Holding]) -> list[Finding]:
-    """Return what speaks against a statement being whole; empty when nothing does.
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was said of the same account and currency before."""
 
-    Args:
-        statement: the statement.
-        held_before: the securities that the account held by the newest statement before it.
-    """
-    findings = [_control_total(statement), _vanished(statement, set(held_before))]
+    #: What is held of each security by the newest statement that is no younger than this one.
+    holdings: Mapping[Holding, Decimal] = field(default_factory=dict)
+    #: The balances by the newest statement of an earlier date; those that it does not state are not there.
+    cash: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+def check_completeness(statement: ParsedStatement, before: Before) -> list[Finding]:
+    """Return what speaks against a statement being whole and the right way round; empty when nothing does."""
+    findings = [
+        _control_total(statement),
+        _vanished(statement, before.holdings),
+        _inverted(statement, before.holdings),
+        *_roll_forward(statement),
+        *_gap(statement, before.cash),
+    ]
     return [finding for finding in findings if finding is not None]
 
 
@@ -54,12 +66,11 @@ def _control_total(statement: ParsedStatement) -> Finding | None:
     )
 
 
-def _vanished(statement: ParsedStatement, held_before: set[Holding]) -> Finding | None:
+def _vanished(statement: ParsedStatement, held_before: Mapping[Holding, Decimal]) -> Finding | None:
     """More than half of the holdings may not vanish without a transaction that tells of it."""
     if statement.positions is None:
         return None
-    left = {(row.scheme, row.identifier) for row in statement.transactions if row.identifier is not None}
-    vanished = held_before - holdings(statement.positions) - left
+    vanished = set(held_before) - set(holdings(statement.positions)) - _moved(statement)
     if 2 * len(vanished) <= len(held_before):
         return None
     return Finding(
@@ -68,6 +79,70 @@ def _vanished(statement: ParsedStatement, held_before: set[Holding]) -> Finding 
     )
 
 
-def holdings(positions: Iterable[PositionRow]) -> set[Holding]:
-    """Return the securities of which something is held."""
-    return {(row.scheme, row.identifier) for row in positions if row.quantity}
+def _inverted(statement: ParsedStatement, held_before: Mapping[Holding, Decimal]) -> Finding | None:
+    """More than half of what is still held may not have changed its sign and nothing else, and no transaction."""
+    if statement.positions is None:
+        return None
+    held = holdings(statement.positions)
+    still = held.keys() & held_before.keys()
+    inverted = {holding for holding in still - _moved(statement) if held[holding] == -held_before[holding]}
+    if 2 * len(inverted) <= len(still):
+        return None
+    return Finding(
+        "inverted",
+        f"the quantities of {len(inverted)} of {len(still)} positions are those held before with the other sign:"
+        " are the sides swapped?",
+    )
+
+
+def _roll_forward(statement: ParsedStatement) -> Iterator[Finding]:
+    """An opening balance and the transactions must come to the closing balance, to the last digit."""
+    if statement.opening_cash is None or statement.cash is None:
+        return
+    opening, closing = _balances(statement.opening_cash), _balances(statement.cash)
+    for currency in opening.keys() & closing.keys():
+        moved = sum(
+            (row.amount or Decimal(0) for row in statement.transactions if row.currency == currency), Decimal(0)
+        )
+        if opening[currency] + moved != closing[currency]:
+            yield Finding(
+                "roll_forward",
+                f"{opening[currency]:,} {currency} at the start and transactions of {moved:+,} come to"
+                f" {opening[currency] + moved:,}, the custodian states {closing[currency]:,}",
+            )
+
+
+def _gap(statement: ParsedStatement, cash_before: Mapping[str, Decimal]) -> Iterator[Finding]:
+    """A statement must start from the balance that the one before it ended with."""
+    opening = _balances(statement.opening_cash or ())
+    for currency in opening.keys() & cash_before.keys():
+        if opening[currency] != cash_before[currency]:
+            yield Finding(
+                "gap",
+                f"it starts from {opening[currency]:,} {currency}, and the statement before it ended with"
+                f" {cash_before[currency]:,}: one between them may be missing",
+            )
+
+
+def _balances(rows: Iterable[CashRow]) -> dict[str, Decimal]:
+    balances: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        balances[row.currency] += row.amount
+    return balances
+
+
+def _moved(statement: ParsedStatement) -> set[Holding]:
+    """Return the securities that a transaction tells of."""
+    return {
+        (row.scheme, row.identifier)
+        for row in statement.transactions
+        if row.scheme is not None and row.identifier is not None
+    }
+
+
+def holdings(positions: Iterable[PositionRow]) -> dict[Holding, Decimal]:
+    """Return what is held of each security, as far as anything is."""
+    held: defaultdict[Holding, Decimal] = defaultdict(Decimal)
+    for row in positions:
+        held[row.scheme, row.identifier] += row.quantity
+    return {holding: quantity for holding, quantity in held.items() if quantity}

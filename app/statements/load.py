@@ -6,21 +6,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.book import CustodianAccount
+from app.book import CustodianAccount, instrument_ids
 from app.database import session_scope
 from app.statements.formats import read_statements
-from app.statements.gate import Finding, Holding, check_completeness
-from app.statements.models import Statement, StatementFile, StatementPosition
+from app.statements.gate import check_completeness
+from app.statements.models import Statement, StatementFile
 from app.statements.rows import ParsedStatement, StatementError
+from app.statements.store import look_back, names_in, store_statement
 
 #: Ahead of every clock on earth: a date after it is in the future everywhere.
 _FURTHEST_TIME_ZONE = timedelta(hours=14)
+#: Custodians that an error names.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class FileResult:
     transactions: int = 0
     #: Why statements of it are held back by the completeness gate.
     held: list[str] = field(default_factory=list)
+    #: What a person should know of statements of it: one that corrects another, one that is older than the last.
+    notes: list[str] = field(default_factory=list)
     #: Why it was refused.
     error: str = ""
 
@@ -144,15 +148,22 @@ def _load(
     if file_id is None:
         return FileResult(file.path, "known")
     today = (now.astimezone(UTC) + _FURTHEST_TIME_ZONE).date()
-    held = []
+    instruments = instrument_ids(session, names_in(statements))
+    held, notes = [], []
     for statement in statements:
         custodian_account_id = _custodian_account(session, statement, file.name, today)
-        findings = check_completeness(statement, _held_before(session, custodian_account_id, statement))
-        _write_statement(session, file_id, custodian_account_id, statement, findings)
-        held += [
-            f"{statement.custodian} {statement.account_number} of {statement.as_of}: {finding.text}"
-            for finding in findings
-        ]
+        findings = check_completeness(statement, look_back(session, custodian_account_id, statement))
+        what = f"{statement.custodian} {statement.account_number} of {statement.as_of}"
+        notes += [f"{what}: {note}" for note in _notes(session, custodian_account_id, statement)]
+        store_statement(
+            session,
+            statement,
+            file_id=file_id,
+            custodian_account_id=custodian_account_id,
+            findings=findings,
+            instruments=instruments,
+        )
+        held += [f"{what}: {finding.text}" for finding in findings]
     return FileResult(
         file.path,
         "loaded",
@@ -160,6 +171,7 @@ def _load(
         positions=sum(len(statement.positions or ()) for statement in statements),
         transactions=sum(len(statement.transactions) for statement in statements),
         held=held,
+        notes=notes,
     )
 
 
@@ -198,111 +210,35 @@ def _custodian_account(session: Session, statement: ParsedStatement, name: str, 
             where=where,
             hint="Ask the custodian for a right one.",
         )
-    found = session.execute(
-        select(CustodianAccount.id).where(
-            CustodianAccount.custodian == statement.custodian,
-            CustodianAccount.number == statement.account_number,
-        )
-    ).scalar_one_or_none()
-    if found is None:
-        raise StatementError(
-            f"no account here has the number {statement.account_number!r} at {statement.custodian!r}",
-            where=where,
-            hint="Name both in the book's accounts table, import that, and import this file again.",
-        )
-    return found
-
-
-def _held_before(session: Session, custodian_account_id: int, statement: ParsedStatement) -> set[Holding]:
-    """Return what the account held by the newest statement before this one in its currency.
-
-    A custodian may send a statement a currency, each with the positions in it.
-    """
-    before: Select[Any] = (
-        select(Statement.id)
-        .where(
-            Statement.custodian_account_id == custodian_account_id,
-            Statement.currency == statement.currency,
-            Statement.state == "accepted",
-            Statement.states_positions,
-            Statement.as_of <= statement.as_of,
-        )
-        .order_by(Statement.as_of.desc(), Statement.id.desc())
-        .limit(1)
+    known = session.execute(
+        select(CustodianAccount.custodian, CustodianAccount.id)
+        .where(CustodianAccount.number == statement.account_number)
+        .order_by(CustodianAccount.custodian)
+    ).all()
+    for custodian, custodian_account_id in known:
+        if custodian == statement.custodian:
+            return custodian_account_id
+    elsewhere = ", ".join(repr(custodian) for custodian, _ in known[:_MOST_NAMED])
+    raise StatementError(
+        f"no account here has the number {statement.account_number!r} at {statement.custodian!r}"
+        + (f"; one of that number is at {elsewhere}" if elsewhere else ""),
+        where=where,
+        hint="Name both in the book's accounts table, or by `python -m app accounts map`; then import this file again.",
     )
-    rows = session.execute(
-        select(StatementPosition.scheme, StatementPosition.identifier).where(
-            StatementPosition.statement_id == before.scalar_subquery(), StatementPosition.quantity != 0
-        )
-    )
-    return {(scheme, identifier) for scheme, identifier in rows}
 
 
-def _write_statement(
-    session: Session,
-    file_id: int,
-    custodian_account_id: int,
-    statement: ParsedStatement,
-    findings: list[Finding],
-) -> None:
-    statement_id = session.execute(
-        insert(Statement)
-        .values(
-            file_id=file_id,
-            custodian_account_id=custodian_account_id,
-            as_of=statement.as_of,
-            currency=statement.currency,
-            states_positions=statement.positions is not None,
-            states_cash=statement.cash is not None,
-            stated_value=statement.stated_value,
-            state="held" if findings else "accepted",
-            findings=[finding.as_json() for finding in findings],
-        )
-        .returning(Statement.id)
+def _notes(session: Session, custodian_account_id: int, statement: ParsedStatement) -> Iterator[str]:
+    reconciled_to = session.execute(
+        select(CustodianAccount.reconciled_to).where(CustodianAccount.id == custodian_account_id)
     ).scalar_one()
-    _copy(
-        session,
-        "statement_positions (statement_id, row, line, scheme, identifier, namespace, name, ticker, quantity,"
-        " price, market_value, currency, sub_account)",
-        (
-            (
-                statement_id, number, row.line, row.scheme, row.identifier, _namespace(row.scheme, statement),
-                row.name, row.ticker, row.quantity, row.price, row.market_value, row.currency, row.sub_account,
-            )
-            for number, row in enumerate(statement.positions or (), start=1)
-        ),
-    )  # fmt: skip
-    _copy(
-        session,
-        "statement_cash (statement_id, row, line, currency, amount)",
-        (
-            (statement_id, number, row.line, row.currency, row.amount)
-            for number, row in enumerate(statement.cash or (), start=1)
-        ),
-    )
-    _copy(
-        session,
-        "statement_transactions (statement_id, row, line, reference, kind, scheme, identifier, namespace,"
-        " trade_date, settle_date, quantity, price, amount, currency, description)",
-        (
-            (
-                statement_id, number, row.line, row.reference, row.kind, row.scheme, row.identifier,
-                _namespace(row.scheme, statement), row.trade_date, row.settle_date, row.quantity, row.price,
-                row.amount, row.currency, row.description,
-            )
-            for number, row in enumerate(statement.transactions, start=1)
-        ),
-    )  # fmt: skip
-
-
-def _namespace(scheme: str | None, statement: ParsedStatement) -> str:
-    """Return where an identifier is unique: a custodian's own one only there, a standard one everywhere."""
-    return statement.custodian if scheme == "CUSTODIAN" else ""
-
-
-def _copy(session: Session, target: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    connection = session.connection().connection.driver_connection
-    assert connection is not None  # noqa: S101 (the session is in a transaction)
-    with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+    if reconciled_to is not None and statement.as_of < reconciled_to:
+        yield f"the account was reconciled to {reconciled_to}, so this older statement is kept and not compared"
+    replaced = session.execute(
+        select(func.max(Statement.id)).where(
+            Statement.custodian_account_id == custodian_account_id,
+            Statement.as_of == statement.as_of,
+            Statement.currency == statement.currency,
+        )
+    ).scalar_one()
+    if replaced is not None:
+        yield f"it replaces statement {replaced} of the same day, which stays as it came"

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, PrimaryKeyConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -51,6 +51,11 @@ class Statement(Base, app_may={"INSERT", "UPDATE"}):
     states_cash: Mapped[bool]
     #: Total value that the custodian gives for the account, the control total.
     stated_value: Mapped[Decimal | None]
+    #: The first and the last day whose transactions it lists, all of them; NULL where it does not say.
+    period_from: Mapped[date | None]
+    period_to: Mapped[date | None]
+    #: The balances before its transactions, where it states them: line, currency and amount each.
+    opening_cash: Mapped[list[dict[str, Any]] | None]
     #: accepted, or held back by the completeness gate for the reasons in `findings`.
     state: Mapped[str]
     findings: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
@@ -58,6 +63,7 @@ class Statement(Base, app_may={"INSERT", "UPDATE"}):
 
     __table_args__ = (
         CheckConstraint("state IN ('accepted', 'held')", name="state"),
+        CheckConstraint("period_to >= period_from", name="period"),
         Index("statements_newest_idx", "custodian_account_id", text("as_of DESC"), text("id DESC")),
     )
 
@@ -67,23 +73,23 @@ class StatementPosition(Base, app_may={"INSERT"}):
 
     __tablename__ = "statement_positions"
 
-    statement_id: Mapped[int] = mapped_column(primary_key=True)
-    #: Line of the file that it stands on; with `row` its place in the evidence.
-    row: Mapped[int] = mapped_column(primary_key=True)
+    statement_id: Mapped[int]
+    #: With the line of the file that it stands on its place in the evidence.
+    row: Mapped[int]
     line: Mapped[int]
-    scheme: Mapped[str]
-    identifier: Mapped[str]
-    #: Where the identifier is unique: the custodian for CUSTODIAN, else empty.
-    namespace: Mapped[str]
-    name: Mapped[str | None]
-    ticker: Mapped[str | None]
+    #: What the custodian calls the security.
+    instrument_id: Mapped[int]
     quantity: Mapped[Decimal]
     price: Mapped[Decimal | None]
     market_value: Mapped[Decimal | None]
     currency: Mapped[str]
     sub_account: Mapped[str]
 
-    __table_args__ = (CheckConstraint("abs(quantity) < 1e18", name="finite"),)
+    __table_args__ = (
+        # The compare reads nothing but this index.
+        PrimaryKeyConstraint("statement_id", "row", postgresql_include=["instrument_id", "quantity"]),
+        CheckConstraint("abs(quantity) < 1e18", name="finite"),
+    )
 
 
 class StatementCash(Base, app_may={"INSERT"}):
@@ -111,9 +117,7 @@ class StatementTransaction(Base, app_may={"INSERT"}):
     #: The custodian's own id of the transaction (OFX: FITID).
     reference: Mapped[str]
     kind: Mapped[str]
-    scheme: Mapped[str | None]
-    identifier: Mapped[str | None]
-    namespace: Mapped[str]
+    instrument_id: Mapped[int | None]
     trade_date: Mapped[date]
     settle_date: Mapped[date | None]
     quantity: Mapped[Decimal | None]
@@ -121,3 +125,5 @@ class StatementTransaction(Base, app_may={"INSERT"}):
     amount: Mapped[Decimal | None]
     currency: Mapped[str]
     description: Mapped[str]
+    group_reference: Mapped[str] = mapped_column(server_default="")
+    fx_rate: Mapped[Decimal | None]

@@ -1,5 +1,6 @@
 """The completeness gate: what makes a statement look short, and what does not."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.statements.formats import read_statements
-from app.statements.gate import check_completeness, holdings
+from app.statements.gate import Before, check_completeness, holdings
 from app.statements.rows import CashRow, ParsedStatement, PositionRow, TransactionRow
 
 IDENTIFIERS = st.sets(st.tuples(st.sampled_from(["CUSIP", "ISIN", "CUSTODIAN"]), st.text("ABC123", min_size=1)))
@@ -81,8 +82,12 @@ def of(identifiers: set[tuple[str, str]]) -> list[PositionRow]:
     return [position(identifier, scheme=scheme) for scheme, identifier in sorted(identifiers)]
 
 
-def held_for(statement: ParsedStatement, held_before: set[tuple[str, str]] | None = None) -> list[str]:
-    return [finding.check for finding in check_completeness(statement, held_before or set())]
+def before_with(identifiers: Iterable[tuple[str, str]]) -> Before:
+    return Before(holdings={identifier: Decimal(1) for identifier in identifiers})
+
+
+def held_for(statement: ParsedStatement, held_before: Iterable[tuple[str, str]] = ()) -> list[str]:
+    return [finding.check for finding in check_completeness(statement, before_with(held_before))]
 
 
 # Positions that vanish
@@ -113,12 +118,12 @@ def test_a_transaction_in_another_security_explains_nothing():
 
 
 def test_a_position_of_zero_is_no_position():
-    assert holdings([position("A", "0"), position("B", "0.000"), position("C", "-1")]) == {("CUSIP", "C")}
+    assert holdings([position("A", "0"), position("B", "0.000"), position("C", "-1")]) == {("CUSIP", "C"): -1}
     assert held_for(statement([position("A", "0")]), {("CUSIP", "A")}) == ["short"]
 
 
 def test_a_security_in_two_sub_accounts_is_one_holding():
-    assert holdings([position("A", "0"), position("A", "5")]) == {("CUSIP", "A")}
+    assert holdings([position("A", "0"), position("A", "5")]) == {("CUSIP", "A"): 5}
 
 
 def test_a_statement_that_is_silent_about_positions_has_lost_none():
@@ -127,7 +132,7 @@ def test_a_statement_that_is_silent_about_positions_has_lost_none():
 
 def test_the_finding_says_how_many_are_gone():
     before = {("CUSIP", identifier) for identifier in "ABC"}
-    (finding,) = check_completeness(statement([position("A")]), before)
+    (finding,) = check_completeness(statement([position("A")]), before_with(before))
     assert finding.as_json() == {
         "check": "short",
         "text": "2 of the 3 positions held before are gone, and no transaction tells why",
@@ -150,7 +155,7 @@ def test_a_total_may_be_off_by_a_cent_a_row_and_by_no_more(values, cash, data):
 
 def test_a_total_that_differs_is_told_with_both_figures():
     short = statement([position(value="1000.5")], cash=["-200"], stated_value="12345.67")
-    (finding,) = check_completeness(short, [])
+    (finding,) = check_completeness(short, Before())
     assert finding.text == "positions and cash add up to 800.5 USD, the custodian states 12,345.67"
 
 
@@ -185,3 +190,58 @@ def test_fidelitys_total_which_is_a_cent_off_passes_and_any_position_less_does_n
     for missing in whole.positions:
         less = replace(whole, positions=tuple(row for row in whole.positions if row is not missing))
         assert held_for(less, holdings(whole.positions)) == ["control_total"]
+
+
+# Sides that are swapped
+
+
+@given(quantities=st.lists(st.integers(-50, 50).filter(bool), min_size=1, max_size=6), data=st.data())
+def test_positions_of_which_more_than_half_changed_nothing_but_their_sign_are_held(quantities, data):
+    turned = data.draw(st.sets(st.sampled_from(range(len(quantities)))))
+    before = Before(holdings={("CUSIP", str(n)): Decimal(quantity) for n, quantity in enumerate(quantities)})
+    now = [position(str(n), str(-q if n in turned else q)) for n, q in enumerate(quantities)]
+    findings = [finding.check for finding in check_completeness(statement(now), before)]
+    assert findings == (["inverted"] if 2 * len(turned) > len(quantities) else [])
+
+
+def test_a_position_that_was_sold_short_by_a_transaction_is_not_held():
+    before = Before(holdings={("CUSIP", "A"): Decimal(1)})
+    assert check_completeness(statement([position("A", "-1")], transactions=(sale("A"),)), before) == []
+
+
+# Balances that roll forward
+
+
+def moved(*amounts: Decimal, currency: str = "USD") -> tuple[TransactionRow, ...]:
+    return tuple(
+        replace(sale("A"), reference=str(number), amount=amount, currency=currency)
+        for number, amount in enumerate(amounts)
+    )
+
+
+@given(opening=AMOUNTS, amounts=st.lists(AMOUNTS, max_size=5), cents=st.integers(-1, 1))
+def test_an_opening_balance_and_the_transactions_must_come_to_the_closing_one(opening, amounts, cents):
+    closing = sum(amounts, opening) + Decimal(cents).scaleb(-2)
+    stated = replace(
+        statement(None, cash=[str(closing)], transactions=moved(*amounts)),
+        opening_cash=(CashRow(1, "USD", opening),),
+    )
+    assert held_for(stated) == (["roll_forward"] if cents else [])
+
+
+def test_each_currency_rolls_forward_by_its_own_transactions():
+    stated = replace(
+        statement(None, cash=["3"], transactions=(*moved(Decimal(2)), *moved(Decimal(9), currency="EUR"))),
+        opening_cash=(CashRow(1, "USD", Decimal(1)), CashRow(2, "EUR", Decimal(5))),
+    )
+    assert held_for(stated) == []
+
+
+def test_a_statement_that_does_not_start_where_the_one_before_it_ended_is_held():
+    stated = replace(statement(None, cash=["5"]), opening_cash=(CashRow(1, "USD", Decimal(5)),))
+    assert check_completeness(stated, Before(cash={"USD": Decimal("5.00")})) == []
+    (finding,) = check_completeness(stated, Before(cash={"USD": Decimal("4.99")}))
+    assert finding.text == (
+        "it starts from 5 USD, and the statement before it ended with 4.99: one between them may be missing"
+    )
+    assert check_completeness(stated, Before(cash={"EUR": Decimal(1)})) == []

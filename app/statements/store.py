@@ -1,0 +1,174 @@
+"""Writing a statement down as it came, by COPY, and looking up what was said of its account before."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.book import Instrument, InstrumentName
+from app.statements.gate import Before, Finding
+from app.statements.models import Statement, StatementCash, StatementPosition
+from app.statements.rows import CashRow, ParsedStatement, PositionRow, TransactionRow
+
+
+def names_in(statements: Iterable[ParsedStatement]) -> Iterator[InstrumentName]:
+    """Give what statements call securities, row by row."""
+    for statement in statements:
+        yield from (_name(row, statement) for row in statement.positions or ())
+        yield from (_name(row, statement) for row in statement.transactions if row.scheme is not None)
+
+
+def look_back(session: Session, custodian_account_id: int, statement: ParsedStatement) -> Before:
+    """Return what was said of the account before, in the statement's currency: a custodian may send one a currency."""
+    of_account = (
+        Statement.custodian_account_id == custodian_account_id,
+        Statement.currency == statement.currency,
+        Statement.state == "accepted",
+    )
+    newest = (Statement.as_of.desc(), Statement.id.desc())
+    with_positions = (
+        select(Statement.id)
+        .where(*of_account, Statement.states_positions, Statement.as_of <= statement.as_of)
+        .order_by(*newest)
+        .limit(1)
+    )
+    held = session.execute(
+        select(Instrument.scheme, Instrument.identifier, func.sum(StatementPosition.quantity))
+        .join(Instrument, Instrument.id == StatementPosition.instrument_id)
+        .where(StatementPosition.statement_id == with_positions.scalar_subquery())
+        .group_by(Instrument.scheme, Instrument.identifier)
+    )
+    with_cash = (
+        select(Statement.id)
+        .where(*of_account, Statement.states_cash, Statement.as_of <= statement.as_of - timedelta(days=1))
+        .order_by(*newest)
+        .limit(1)
+    )
+    cash = session.execute(
+        select(StatementCash.currency, func.sum(StatementCash.amount).label("amount"))
+        .where(StatementCash.statement_id == with_cash.scalar_subquery())
+        .group_by(StatementCash.currency)
+    )
+    return Before(
+        holdings={(scheme, identifier): quantity for scheme, identifier, quantity in held if quantity},
+        cash={row.currency: row.amount for row in cash},
+    )
+
+
+def store_statement(
+    session: Session,
+    statement: ParsedStatement,
+    *,
+    file_id: int,
+    custodian_account_id: int,
+    findings: list[Finding],
+    instruments: Mapping[InstrumentName, int],
+) -> None:
+    """Write a statement and every row of it.
+
+    Args:
+        session: the transaction to write in.
+        statement: what it says.
+        file_id: the file that it came in.
+        custodian_account_id: the account that it is of.
+        findings: why it is held back; empty when it is not.
+        instruments: the ids of all `names_in` it.
+    """
+    first, last = statement.period or (None, None)
+    statement_id = session.execute(
+        insert(Statement)
+        .values(
+            file_id=file_id,
+            custodian_account_id=custodian_account_id,
+            as_of=statement.as_of,
+            currency=statement.currency,
+            states_positions=statement.positions is not None,
+            states_cash=statement.cash is not None,
+            stated_value=statement.stated_value,
+            period_from=first,
+            period_to=last,
+            opening_cash=_opening(statement.opening_cash),
+            state="held" if findings else "accepted",
+            findings=[finding.as_json() for finding in findings],
+        )
+        .returning(Statement.id)
+    ).scalar_one()
+
+    def instrument(row: PositionRow | TransactionRow) -> int | None:
+        return None if row.scheme is None else instruments[_name(row, statement)]
+
+    _copy(
+        session,
+        "statement_positions (statement_id, row, line, instrument_id, quantity, price, market_value, currency,"
+        " sub_account)",
+        (
+            (
+                statement_id, number, row.line, instrument(row), row.quantity, row.price, row.market_value,
+                row.currency, row.sub_account,
+            )
+            for number, row in enumerate(statement.positions or (), start=1)
+        ),
+    )  # fmt: skip
+    _copy(
+        session,
+        "statement_cash (statement_id, row, line, currency, amount)",
+        (
+            (statement_id, number, row.line, row.currency, row.amount)
+            for number, row in enumerate(statement.cash or (), start=1)
+        ),
+    )
+    _copy(
+        session,
+        "statement_transactions (statement_id, row, line, reference, kind, instrument_id, trade_date, settle_date,"
+        " quantity, price, amount, currency, description, group_reference, fx_rate)",
+        (
+            (
+                statement_id, number, row.line, row.reference, row.kind, instrument(row), row.trade_date,
+                row.settle_date, row.quantity, row.price, row.amount, row.currency, row.description,
+                row.group_reference, row.fx_rate,
+            )
+            for number, row in enumerate(statement.transactions, start=1)
+        ),
+    )  # fmt: skip
+
+
+def _name(row: PositionRow | TransactionRow, statement: ParsedStatement) -> InstrumentName:
+    assert row.scheme is not None  # noqa: S101 (callers look at this first)
+    assert row.identifier is not None  # noqa: S101 (the two come together)
+    return InstrumentName(
+        scheme=row.scheme,
+        identifier=row.identifier,
+        namespace=_namespace(row.scheme, "", statement),
+        also=tuple(
+            (other.scheme, other.value, _namespace(other.scheme, other.namespace, statement)) for other in row.also
+        ),
+        name=row.name if isinstance(row, PositionRow) else None,
+        ticker=row.ticker if isinstance(row, PositionRow) else None,
+    )
+
+
+def _namespace(scheme: str, namespace: str, statement: ParsedStatement) -> str:
+    """Return where an identifier is unique: a custodian's own one only there, a standard one everywhere."""
+    return statement.custodian if scheme == "CUSTODIAN" else namespace
+
+
+def _opening(rows: tuple[CashRow, ...] | None) -> list[dict[str, Any]] | None:
+    if rows is None:
+        return None
+    return [{"line": row.line, "currency": row.currency, "amount": _plain(row.amount)} for row in rows]
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount:f}"
+
+
+def _copy(session: Session, target: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    connection = session.connection().connection.driver_connection
+    assert connection is not None  # noqa: S101 (the session is in a transaction)
+    with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
