@@ -7,7 +7,7 @@ two sorted tuples, and every later answer is a binary search in them.
 
 from bisect import bisect_right
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -81,6 +81,22 @@ def business_days_between(calendar: str, a: date, b: date) -> int:
     """
     sessions = _sessions(calendar, min(a, b), max(a, b))
     return sessions.index_of(b) - sessions.index_of(a)
+
+
+def business_day_numbers(calendar: str, first: date, last: date) -> Iterator[tuple[date, int]]:
+    """Give each day from `first` to `last` with the number of the business day that it is, or that was before it.
+
+    Two numbers differ by the business days between their days; a number by itself says nothing. Days that the calendar
+    does not reach are left out.
+
+    Raises:
+        BadInputError: there is no such calendar.
+    """
+    sessions = _sessions(calendar, first, last)
+    day = max(first, sessions.days[0])
+    while day <= min(last, sessions.last):
+        yield day, sessions.index_of(day)
+        day += timedelta(days=1)
 
 
 def due_as_of(calendar: str, frequency: Frequency, lag_days: int, last_day: date) -> date:

@@ -31,6 +31,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from app import env_file
+from app.currencies import is_currency
 from app.errors import BadInputError
 
 #: The folder of `run_celery.py` and `.env`; relative folders in settings start here.
@@ -131,6 +132,12 @@ def _name(name: str) -> str:
     return name
 
 
+def _currency(code: str) -> str:
+    if not is_currency(code):
+        raise ValueError("the ISO 4217 code of a currency that is in use, such as USD")
+    return code
+
+
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -185,6 +192,7 @@ class Settings(BaseModel):
     prices_dir: _Folder = PROJECT_DIR / "prices"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
+    base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
     reconciliation_shard_size: int = Field(5000, ge=1, le=1_000_000)
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)

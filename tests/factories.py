@@ -164,6 +164,7 @@ def statement(
         currency="USD",
         states_positions=positions is not None,
         states_cash=cash is not None,
+        states_transactions=transactions is not None,
         period_from=None if transactions is None else as_of,
         period_to=None if transactions is None else as_of,
         state=state,

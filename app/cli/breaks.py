@@ -79,7 +79,12 @@ def show(
 
     with session_scope() as session:
         view, events = show_break(session, break_id)
-        evidence = describe_evidence(view.evidence, statement_files(session, [view.evidence]))
+        evidence = describe_evidence(
+            view.evidence,
+            statement_files(session, [view.evidence]),
+            explanations=view.explanations,
+            valuation=view.valuation,
+        )
     console = output()
     console.print(Text(f"Break {view.id}: {view.kind}, {cell(view.what)}", style="bold"))
     console.print(

@@ -1,6 +1,6 @@
 """Reading breaks, as people want to see them: what, ours, theirs, and why."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,6 +20,10 @@ KINDS = {
     "quantity": "quantity",
     "cash": "cash",
     "unknown_security": "unknown security",
+    "ambiguous_security": "ambiguous security",
+    "transaction_missing_at_custodian": "transaction missing at custodian",
+    "transaction_missing_in_book": "transaction missing in book",
+    "transaction": "transaction",
     "stale_statement": "stale statement",
     "missing_statement": "missing statement",
 }
@@ -41,10 +45,17 @@ class BreakView:
     ours: Decimal | None
     theirs: Decimal | None
     difference: Decimal | None
+    #: What of the difference no explanation accounts for.
+    remainder: Decimal | None
+    #: In the base currency, without sign; None where a price or a rate is missing.
+    value: Decimal | None
     explanation: str
     as_of: date
     opened_at: datetime
     closed_at: datetime | None
+    explanations: list[dict[str, Any]]
+    #: The price and the rate that the value was made with, or what is missing.
+    valuation: dict[str, Any]
     evidence: dict[str, Any]
 
 
@@ -101,36 +112,78 @@ def show_break(session: Session, break_id: int) -> tuple[BreakView, list[BreakEv
             event.ours,
             event.theirs,
             event.difference,
-            explain(event.explanation, {}),
+            explain(event.explanations, event.remainder, {}),
         )
         for event in events
     ]
 
 
-def explain(explanation: str | None, evidence: dict[str, Any]) -> str:
+def explain(explanations: Sequence[Mapping[str, Any]], remainder: Decimal | None, evidence: Mapping[str, Any]) -> str:
     """Say in words why a difference is expected, and on which rows that rests; or what is known of it, if it is not."""
     if "expected" in evidence:
         return _overdue(evidence)
-    parts = []
-    if "unsettled_trades" in (explanation or ""):
-        parts.append(f"unsettled trades{_trades(evidence)}")
-    elif "unsettled_trades" in evidence and explanation is None:
-        parts.append(f"in part unsettled trades of {evidence['unsettled_total']}{_trades(evidence)}")
-    if "rounding" in (explanation or ""):
-        side = {"ours": "booked", "theirs": "stated"}.get(evidence.get("coarser", ""))
-        parts.append(f"rounding: {side} with {evidence['decimals']} decimals" if side else "rounding")
-    return "; ".join(parts)
+    texts = [_WORDS[explanation["kind"]](explanation) for explanation in explanations]
+    if texts and remainder:
+        accounted = sum((Decimal(explanation.get("amount", 0)) for explanation in explanations), Decimal(0))
+        return f"in part {'; '.join(texts)} ({accounted:+f}); {remainder:+f} is left"
+    if not texts and "transaction" in evidence:
+        return _transaction(evidence["transaction"])
+    return "; ".join(texts)
 
 
-def _trades(evidence: dict[str, Any]) -> str:
-    trades = [
-        f"{trade['kind']} {trade['reference']} settles {trade['settle_date']}"
-        for trade in evidence.get("unsettled_trades", [])
-    ]
-    return f": {', '.join(trades)}" if trades else ""
+def _listed(heading: str, explanation: Mapping[str, Any], words: Callable[[Mapping[str, Any]], str]) -> str:
+    rows = [words(row) for row in explanation.get("rows", [])]
+    return f"{heading}: {', '.join(rows)}" if rows else heading
 
 
-def _overdue(evidence: dict[str, Any]) -> str:
+def _trade(row: Mapping[str, Any]) -> str:
+    return f"{row['kind']} {row['reference']} settles {row['settle_date']}"
+
+
+def _income(row: Mapping[str, Any]) -> str:
+    paid = row["settle_date"] if "settle_date" in row else row["pay_date"]
+    return f"{row['kind']} {row['reference']} is paid {paid}"
+
+
+def _split(row: Mapping[str, Any]) -> str:
+    side = "the book" if row["booked_by"] == "custodian" else "the custodian"
+    ratio = f"{Decimal(row['new_units']).normalize():f} for {Decimal(row['old_units']).normalize():f}"
+    return f"{row['reference']}, {ratio} on {row['ex_date']}, which {side} has not booked"
+
+
+def _rounding(row: Mapping[str, Any]) -> str:
+    return f"{'booked' if row['coarser'] == 'ours' else 'stated'} with {row['decimals']} decimals"
+
+
+def _fee(row: Mapping[str, Any]) -> str:
+    return f"{row['reference']} of {row['trade_date']}, which the book does not have"
+
+
+def _converted(row: Mapping[str, Any]) -> str:
+    return f"{row['reference']} {Decimal(row['amount']):+f}"
+
+
+def _other_account(row: Mapping[str, Any]) -> str:
+    return f"{row['account']} has {-Decimal(row['amount']):+f} (break {row['break_id']})"
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "split": lambda explanation: _listed("split", explanation, _split),
+    "unsettled_trades": lambda explanation: _listed("unsettled trades", explanation, _trade),
+    "accrued_income": lambda explanation: _listed("accrued income", explanation, _income),
+    "fee": lambda explanation: _listed("fee", explanation, _fee),
+    "fx_rounding": lambda explanation: _listed("rounding of conversions", explanation, _converted),
+    "rounding": lambda explanation: _listed("rounding", explanation, _rounding),
+    "other_account": lambda explanation: _listed("booked in another account", explanation, _other_account),
+}
+
+
+def _transaction(row: Mapping[str, Any]) -> str:
+    moved = [row[what] for what in ("quantity", "amount") if Decimal(row.get(what) or 0)]
+    return f"{row['kind']} of {row['trade_date']}: {', '.join(f'{Decimal(figure):+f}' for figure in moved)}"
+
+
+def _overdue(evidence: Mapping[str, Any]) -> str:
     newest = f"newest is {evidence['newest']}" if evidence.get("newest") else "none with figures ever came"
     held = ", one is held back" if evidence.get("held_statement_id") else ""
     return f"expected {evidence['expected']}, {newest}{held}"
@@ -165,15 +218,21 @@ def _view(row: Row[Any]) -> BreakView:
         ours=row.ours,
         theirs=row.theirs,
         difference=row.difference,
-        explanation=explain(row.explanation, row.evidence),
+        remainder=row.remainder,
+        value=row.value,
+        explanation=explain(row.explanations, row.remainder, row.evidence),
         as_of=row.as_of,
         opened_at=row.opened_at,
         closed_at=row.closed_at,
+        explanations=row.explanations,
+        valuation=row.valuation,
         evidence=row.evidence,
     )
 
 
 def _what(row: Row[Any]) -> str:
+    if row.subject.startswith(("book:", "custodian:")):
+        return f"transaction {row.subject.partition(':')[2].partition('@')[0]}"
     if row.security is not None:
         return str(row.security)
     if row.subject == "statement":

@@ -1,17 +1,31 @@
-"""The compare of one shard of accounts, in one transaction; its statements are in `compare.sql` beside this file."""
+"""The compare of one shard of accounts, in one transaction; its statements are in the `.sql` files beside this one."""
 
-import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
-from functools import cache
-from importlib.resources import files
+from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.calendars import business_day_on_or_before, due_as_of
-from app.currencies import whole_currencies
+from app.calendars import business_day_numbers, business_day_on_or_before, due_as_of
+from app.reconciliation.explain import explain_differences
+from app.reconciliation.matching import LOOK_BACK_DAYS, match_transactions
+from app.reconciliation.queries import sql
+from app.settings import get_settings
+
+#: Kept for the length of a transaction each, in the order in which they are filled.
+_SCRATCH = (
+    "chosen", "compared", "compared_custodians", "business_days", "differences", "taken", "their_transactions",
+    "our_transactions", "newly_matched", "candidates", "reasons",
+)  # fmt: skip
+_CREATE = (
+    "create_chosen", "create_compared", "create_custodians", "create_business_days", "create_differences",
+    "create_taken", "create_theirs", "create_ours", "create_matched", "create_candidates", "create_reasons",
+)  # fmt: skip
+#: Of the calendar, around the compared dates: for settle dates that lie ahead, and trades that lie back.
+_DAYS_AHEAD = 60
+_DAYS_BACK = LOOK_BACK_DAYS + 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +52,13 @@ def compare_shard(
     run_id: int,
     first_account_id: int,
     last_account_id: int,
-    last_days: dict[str, date],
+    last_days: Mapping[str, date],
     *,
     even_inactive: bool = False,
 ) -> ShardCounts:
     """Compare the accounts of a range with their newest statements, and write down what does not agree.
+
+    Accounts that `run_links` links with others belong to the range of the first of them.
 
     Args:
         session: the transaction that everything is written in.
@@ -54,63 +70,87 @@ def compare_shard(
     """
     shard = {"run_id": run_id, "first_account_id": first_account_id, "last_account_id": last_account_id}
     calendars = {"calendars": list(last_days), "last_days": list(last_days.values())}
-    session.execute(_sql("lock_book"))
-    session.execute(_sql("lock"), shard)
-    session.execute(_sql("differences"))
+    session.execute(sql("lock_book"))
+    session.execute(sql("work_memory"))
+    session.execute(sql("lock"), shard)
+    for name in _CREATE:
+        session.execute(sql(name))
 
-    dates = [
-        (calendar, as_of, business_day_on_or_before(calendar, as_of))
-        for calendar, as_of in session.execute(_sql("statement_dates"), shard | calendars)
-    ]
-    due = [
-        (calendar, frequency, lag_days, due_as_of(calendar, frequency, lag_days, last_days[calendar]))
-        for calendar, frequency, lag_days in session.execute(_REGULAR, shard)
-    ]
-    session.execute(
-        _sql("choose"),
-        shard
-        | calendars
-        | _columns(dates, "date_calendars", "dates", "business_days")
-        | _columns(due, "due_calendars", "due_frequencies", "due_lags", "due_days")
-        | {"even_inactive": even_inactive},
-    )
-    session.execute(_sql("compare_positions"), shard)
-    session.execute(_sql("compare_cash"), shard)
-    session.execute(_sql("check_statements"), shard)
-    session.execute(_sql("explain"), {"whole_currencies": whole_currencies()})
-    recorded = session.execute(_sql("record"), shard).one()
-    closed = session.execute(_sql("close"), shard).scalar_one()
-    session.execute(_sql("advance"), shard)
+    parameters = shard | calendars | _due(session, shard, last_days) | {"even_inactive": even_inactive}
+    session.execute(sql("choose"), parameters)
+    if session.execute(_IS_LINKED, shard).scalar_one():
+        session.execute(sql("choose_linked"), parameters)
+    compared = [(calendar, as_of) for calendar, as_of in session.execute(sql("dates"))]
+    dates = [(calendar, as_of, business_day_on_or_before(calendar, as_of)) for calendar, as_of in compared]
+    session.execute(sql("settle"), shard | _columns(dates, "date_calendars", "dates", "business_days"))
+    session.execute(sql("custodians"), shard)
+    session.execute(sql("business_days"), _business_days(compared))
+    for name in ("compared", "compared_custodians"):
+        session.execute(text(f"ANALYZE {name}"))
+
+    session.execute(sql("compare_positions"))
+    session.execute(sql("compare_cash"))
+    match_transactions(session, shard)
+    session.execute(sql("check_statements"), shard)
+    session.execute(text("ANALYZE differences"))
+    explain_differences(session, last_days)
+    session.execute(sql("value"), {"base_currency": get_settings().base_currency})
+    recorded = session.execute(sql("record"), shard).one()
+    closed = session.execute(sql("close"), shard).scalar_one()
+    session.execute(sql("advance"))
     accounts = session.execute(_ACCOUNTS, shard).one()
     # A second shard in this transaction starts with nothing found.
-    session.execute(text("TRUNCATE differences"))
+    session.execute(text(f"TRUNCATE {', '.join(_SCRATCH)}"))
     return ShardCounts(**accounts._mapping, **recorded._mapping, closed=closed)
 
 
 _REGULAR = text(
     """
-    SELECT DISTINCT a.calendar, c.statement_frequency, c.statement_lag_days
+    SELECT DISTINCT a.calendar, c.statement_frequency, c.statement_lag_days, c.statement_cutoff
     FROM accounts AS a
-    JOIN custodian_accounts AS c ON c.account_id = a.id
+    JOIN account_mappings AS m ON m.account_id = a.id
+    JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
     WHERE a.id BETWEEN :first_account_id AND :last_account_id AND c.statement_frequency IS NOT NULL
     """
+)
+
+_IS_LINKED = text(
+    "SELECT EXISTS (SELECT FROM run_links WHERE run_id = :run_id"
+    " AND group_id BETWEEN :first_account_id AND :last_account_id)"
 )
 
 _ACCOUNTS = text(
     """
     SELECT count(*) AS accounts, count(*) FILTER (WHERE outcome = 'compared') AS compared
     FROM run_accounts
-    WHERE run_id = :run_id AND account_id BETWEEN :first_account_id AND :last_account_id
+    WHERE run_id = :run_id AND account_id IN (SELECT account_id FROM chosen)
     """
 )
 
 
+def _due(session: Session, shard: Mapping[str, Any], last_days: Mapping[str, date]) -> dict[str, list[Any]]:
+    due = [
+        (calendar, frequency, lag_days, cutoff, due_as_of(calendar, frequency, lag_days, last_days[calendar]))
+        for calendar, frequency, lag_days, cutoff in session.execute(_REGULAR, shard)
+        if calendar in last_days
+    ]
+    return _columns(due, "due_calendars", "due_frequencies", "due_lags", "due_cutoffs", "due_days")
+
+
+def _business_days(compared: Iterable[tuple[str, date]]) -> dict[str, list[Any]]:
+    windows: dict[str, tuple[date, date]] = {}
+    for calendar, as_of in compared:
+        first, last = windows.get(calendar, (as_of, as_of))
+        windows[calendar] = (min(first, as_of), max(last, as_of))
+    days = [
+        (calendar, day, number)
+        for calendar, (first, last) in windows.items()
+        for day, number in business_day_numbers(
+            calendar, first - timedelta(days=_DAYS_BACK), last + timedelta(days=_DAYS_AHEAD)
+        )
+    ]
+    return _columns(days, "calendars", "days", "numbers")
+
+
 def _columns(rows: list[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:
     return {name: [row[index] for row in rows] for index, name in enumerate(names)}
-
-
-@cache
-def _sql(name: str) -> TextClause:
-    parts = re.split(r"^-- name: (\w+)\n", (files(__package__) / "compare.sql").read_text(), flags=re.MULTILINE)
-    statements = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return text(statements[name].strip().rstrip(";"))

@@ -1,9 +1,76 @@
--- The compare of one shard, in the order in which it runs. Every statement works on all accounts of the shard at once.
+-- The compare of one shard, in the order in which it runs. Every statement works on all groups of the shard at once.
+-- A group is an account, or all accounts that mappings link with each other; its id is that of its first account.
 -- Figures of the book are on trade-date basis; what is not yet settled is then found as an explanation.
 
 -- name: lock_book
 -- The book may not change between two statements of a shard; its import takes this lock for itself.
 SELECT pg_advisory_xact_lock_shared(hashtext('value-partner book'));
+
+-- name: work_memory
+-- A shard's rows must fit, or each hash goes over the disk; compiling costs more than it saves; and workers of its own
+-- would take the cores from the other shards.
+SELECT
+    set_config('work_mem', '64MB', TRUE),
+    set_config('jit', 'off', TRUE),
+    set_config('max_parallel_workers_per_gather', '0', TRUE);
+
+-- name: create_chosen
+CREATE TEMPORARY TABLE IF NOT EXISTS chosen (
+    account_id bigint NOT NULL,
+    group_id bigint NOT NULL,
+    -- Of a group that is linked the first one, and only in the row of its first account: what follows too.
+    custodian_account_id bigint,
+    calendar text NOT NULL,
+    as_of date,
+    -- The statements whose positions and whose cash count.
+    position_statements bigint[] NOT NULL DEFAULT '{}',
+    cash_statements bigint[] NOT NULL DEFAULT '{}',
+    -- Why there is none, where that is known.
+    outcome text,
+    held_statement_id bigint,
+    due_as_of date
+) ON COMMIT DELETE ROWS;
+
+-- name: create_compared
+CREATE TEMPORARY TABLE IF NOT EXISTS compared (
+    group_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    custodian_account_id bigint NOT NULL,
+    calendar text NOT NULL,
+    as_of date NOT NULL,
+    book_as_of date NOT NULL,
+    position_statements bigint[] NOT NULL,
+    cash_statements bigint[] NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: create_differences
+-- What the shard found, for the statements that follow.
+CREATE TEMPORARY TABLE IF NOT EXISTS differences (
+    group_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    custodian_account_id bigint NOT NULL,
+    calendar text NOT NULL,
+    as_of date NOT NULL,
+    book_as_of date,
+    statement_ids bigint[] NOT NULL DEFAULT '{}',
+    subject text NOT NULL,
+    kind text NOT NULL,
+    security_id bigint,
+    currency text,
+    ours numeric,
+    theirs numeric,
+    difference numeric,
+    -- How much of a difference is tolerated.
+    allowed numeric NOT NULL DEFAULT 0,
+    -- What explanations leave of the difference.
+    remainder numeric,
+    explanations jsonb NOT NULL DEFAULT '[]',
+    expected_by date,
+    value numeric,
+    valuation jsonb NOT NULL DEFAULT '{}',
+    evidence jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (custodian_account_id, subject)
+) ON COMMIT DELETE ROWS;
 
 -- name: lock
 -- Two runs that meet at an account take it one after the other; statements may be loaded meanwhile.
@@ -11,188 +78,343 @@ SELECT count(*)
 FROM (
     SELECT 1
     FROM custodian_accounts
-    WHERE account_id BETWEEN :first_account_id AND :last_account_id
+    WHERE id IN (
+        SELECT custodian_account_id FROM account_mappings
+        WHERE account_id BETWEEN :first_account_id AND :last_account_id
+        UNION ALL
+        SELECT custodian_account_id FROM run_links
+        WHERE run_id = :run_id AND group_id BETWEEN :first_account_id AND :last_account_id
+    )
     ORDER BY id
     FOR NO KEY UPDATE
 ) AS locked;
 
--- name: statement_dates
--- The dates that will be compared, for the calendars to look at.
-SELECT DISTINCT a.calendar, s.as_of
-FROM accounts AS a
-JOIN custodian_accounts AS c ON c.account_id = a.id
-JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
-CROSS JOIN LATERAL (
-    SELECT as_of
-    FROM statements
-    WHERE custodian_account_id = c.id AND state = 'accepted' AND as_of <= d.last_day
-        AND (states_positions OR states_cash)
-    ORDER BY as_of DESC, id DESC
-    LIMIT 1
-) AS s
-WHERE a.id BETWEEN :first_account_id AND :last_account_id;
-
 -- name: choose
--- For each account the newest statements that the gate let through, and the version of the book for their date.
-INSERT INTO run_accounts (
-    run_id, account_id, custodian_account_id, outcome, statement_ids, as_of, book_as_of,
-    states_positions, states_cash, held_statement_id, due_as_of
+-- For each account that is not linked with others the newest statements that the gate let through. A custodian may
+-- send a statement a currency, or positions and cash apart: of those of one kind and currency the last that came counts.
+INSERT INTO chosen (
+    account_id, group_id, custodian_account_id, calendar, as_of, position_statements, cash_statements, outcome,
+    held_statement_id, due_as_of
 )
 SELECT
-    :run_id,
+    a.id,
     a.id,
     c.id,
+    a.calendar,
+    coalesce(newest.as_of, silent.as_of),
+    coalesce(s.positions, '{}'),
+    coalesce(s.cash, '{}'),
     CASE
         WHEN c.id IS NULL THEN 'no_custodian'
-        WHEN s.as_of IS NULL AND silent.as_of IS NOT NULL THEN 'nothing_stated'
-        WHEN s.as_of IS NULL THEN 'no_statement'
-        WHEN s.as_of < c.reconciled_to THEN 'already_newer'
-        WHEN b.as_of IS NULL THEN 'no_book'
-        ELSE 'compared'
+        WHEN newest.as_of IS NULL AND silent.as_of IS NOT NULL THEN 'nothing_stated'
+        WHEN newest.as_of IS NULL THEN 'no_statement'
+        WHEN newest.as_of < c.reconciled_to THEN 'already_newer'
     END,
-    coalesce(s.ids, '{}'),
-    coalesce(s.as_of, silent.as_of),
-    b.as_of,
-    coalesce(s.states_positions, FALSE),
-    coalesce(s.states_cash, FALSE),
-    h.id,
-    due.as_of
+    CASE WHEN h.as_of >= newest.as_of OR newest.as_of IS NULL THEN h.id END,
+    CASE WHEN due.as_of >= m.valid_from THEN due.as_of END
 FROM accounts AS a
 JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
-LEFT JOIN custodian_accounts AS c ON c.account_id = a.id
+LEFT JOIN account_mappings AS m ON m.account_id = a.id AND d.last_day BETWEEN m.valid_from AND m.valid_to
+LEFT JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
 LEFT JOIN unnest(
     CAST(:due_calendars AS text[]), CAST(:due_frequencies AS text[]), CAST(:due_lags AS bigint[]),
-    CAST(:due_days AS date[])
-) AS due (calendar, frequency, lag_days, as_of)
+    CAST(:due_cutoffs AS time[]), CAST(:due_days AS date[])
+) AS due (calendar, frequency, lag_days, cutoff, as_of)
     ON (due.calendar, due.frequency, due.lag_days) = (a.calendar, c.statement_frequency, c.statement_lag_days)
--- A custodian may send a statement a currency; of those of one currency the last that came counts.
+        AND due.cutoff IS NOT DISTINCT FROM c.statement_cutoff
+LEFT JOIN LATERAL (
+    SELECT as_of
+    FROM statements
+    WHERE custodian_account_id = c.id AND state = 'accepted' AND (states_positions OR states_cash)
+        AND as_of BETWEEN m.valid_from AND d.last_day
+    ORDER BY as_of DESC, id DESC
+    LIMIT 1
+) AS newest ON TRUE
 LEFT JOIN LATERAL (
     SELECT
-        array_agg(id ORDER BY id) AS ids,
-        min(as_of) AS as_of,
-        bool_or(states_positions) AS states_positions,
-        bool_or(states_cash) AS states_cash
+        array_agg(id ORDER BY id) FILTER (WHERE states_positions AND is_last_of_positions) AS positions,
+        array_agg(id ORDER BY id) FILTER (WHERE states_cash AND is_last_of_cash) AS cash
     FROM (
-        SELECT DISTINCT ON (currency) id, as_of, states_positions, states_cash
+        SELECT
+            id,
+            states_positions,
+            states_cash,
+            id = max(id) FILTER (WHERE states_positions) OVER (PARTITION BY currency) AS is_last_of_positions,
+            id = max(id) FILTER (WHERE states_cash) OVER (PARTITION BY currency) AS is_last_of_cash
         FROM statements
-        WHERE custodian_account_id = c.id AND state = 'accepted' AND (states_positions OR states_cash)
-            AND as_of = (
-                SELECT max(as_of)
-                FROM statements
-                WHERE custodian_account_id = c.id AND state = 'accepted' AND as_of <= d.last_day
-                    AND (states_positions OR states_cash)
-            )
-        ORDER BY currency, id DESC
-    ) AS of_a_currency
-) AS s ON TRUE
+        WHERE custodian_account_id = c.id AND as_of = newest.as_of AND state = 'accepted'
+    ) AS of_the_day
+) AS s ON newest.as_of IS NOT NULL
 LEFT JOIN LATERAL (
-    SELECT max(as_of) AS as_of
+    SELECT as_of
     FROM statements
-    WHERE custodian_account_id = c.id AND state = 'accepted' AND as_of <= d.last_day
+    WHERE newest.as_of IS NULL AND custodian_account_id = c.id AND state = 'accepted'
+        AND as_of BETWEEN m.valid_from AND d.last_day
+    ORDER BY as_of DESC, id DESC
+    LIMIT 1
 ) AS silent ON TRUE
 LEFT JOIN LATERAL (
-    SELECT id
+    SELECT id, as_of
     FROM statements
     WHERE custodian_account_id = c.id AND state = 'held' AND as_of <= d.last_day
-        AND (s.as_of IS NULL OR as_of > s.as_of OR (as_of = s.as_of AND id > ALL (s.ids)))
+        AND (newest.as_of IS NULL OR as_of > newest.as_of OR (as_of = newest.as_of AND id > ALL (s.positions || s.cash)))
     ORDER BY as_of DESC, id DESC
     LIMIT 1
 ) AS h ON TRUE
-LEFT JOIN unnest(
-    CAST(:date_calendars AS text[]), CAST(:dates AS date[]), CAST(:business_days AS date[])
-) AS o (calendar, as_of, business_day)
-    ON (o.calendar, o.as_of) = (a.calendar, s.as_of)
--- On a day without business the last business day's version still holds; an older one does not.
-LEFT JOIN LATERAL (
-    SELECT as_of
-    FROM book_snapshots
-    WHERE account_id = a.id AND as_of BETWEEN o.business_day AND s.as_of
-    ORDER BY as_of DESC
-    LIMIT 1
-) AS b ON TRUE
-WHERE a.id BETWEEN :first_account_id AND :last_account_id AND (a.active OR :even_inactive);
+WHERE a.id BETWEEN :first_account_id AND :last_account_id
+    AND (a.active OR :even_inactive)
+    AND NOT EXISTS (SELECT FROM run_links AS l WHERE l.run_id = :run_id AND l.account_id = a.id);
 
--- name: differences
--- What the shard found, for the statements that follow.
-CREATE TEMPORARY TABLE IF NOT EXISTS differences (
-    account_id bigint NOT NULL,
-    custodian_account_id bigint NOT NULL,
-    statement_ids bigint[] NOT NULL DEFAULT '{}',
-    as_of date NOT NULL,
-    book_as_of date,
-    subject text NOT NULL,
-    kind text NOT NULL,
-    security_id bigint,
-    currency text,
-    ours numeric,
-    ours_settled numeric,
-    theirs numeric,
-    difference numeric,
-    -- How much of a difference is tolerated.
-    allowed numeric NOT NULL DEFAULT 0,
-    explanation text,
-    evidence jsonb NOT NULL DEFAULT '{}',
-    PRIMARY KEY (custodian_account_id, subject)
-) ON COMMIT DELETE ROWS;
+-- name: choose_linked
+-- Of what is linked the newest date on which each custodian account states all that it states of late: positions, cash
+-- or both.
+INSERT INTO chosen (
+    account_id, group_id, custodian_account_id, calendar, as_of, position_statements, cash_statements, outcome,
+    held_statement_id, due_as_of
+)
+WITH links AS (
+    SELECT l.group_id, l.account_id, l.custodian_account_id, l.valid_from, a.calendar, d.last_day
+    FROM run_links AS l
+    JOIN accounts AS a ON a.id = l.account_id
+    JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
+    WHERE l.run_id = :run_id AND l.group_id BETWEEN :first_account_id AND :last_account_id
+),
+groups AS (
+    SELECT
+        group_id,
+        min(last_day) AS last_day,
+        max(valid_from) AS valid_from,
+        min(custodian_account_id) AS custodian_account_id,
+        count(DISTINCT custodian_account_id) AS custodian_accounts
+    FROM links
+    GROUP BY group_id
+),
+members AS (SELECT DISTINCT group_id, custodian_account_id FROM links),
+-- The last statement of each kind, currency and day; one of neither kind is silent.
+stated AS (
+    SELECT
+        m.group_id, m.custodian_account_id, s.id, s.as_of, s.currency, s.states_positions, s.states_cash,
+        s.id = max(s.id) FILTER (WHERE s.states_positions)
+            OVER (PARTITION BY s.custodian_account_id, s.as_of, s.currency) AS is_last_of_positions,
+        s.id = max(s.id) FILTER (WHERE s.states_cash)
+            OVER (PARTITION BY s.custodian_account_id, s.as_of, s.currency) AS is_last_of_cash
+    FROM members AS m
+    JOIN groups AS g USING (group_id)
+    JOIN statements AS s USING (custodian_account_id)
+    WHERE s.state = 'accepted' AND s.as_of BETWEEN greatest(g.valid_from, g.last_day - 62) AND g.last_day
+        AND (s.states_positions OR s.states_cash)
+),
+usual AS (
+    SELECT group_id, custodian_account_id, bool_or(states_positions) AS positions, bool_or(states_cash) AS cash
+    FROM stated
+    GROUP BY group_id, custodian_account_id
+),
+whole_days AS (
+    SELECT group_id, custodian_account_id, as_of
+    FROM stated
+    JOIN usual AS u USING (group_id, custodian_account_id)
+    GROUP BY group_id, custodian_account_id, as_of, u.positions, u.cash
+    HAVING bool_or(states_positions) = u.positions AND bool_or(states_cash) = u.cash
+),
+common AS (
+    SELECT group_id, max(as_of) AS as_of
+    FROM (
+        SELECT group_id, as_of
+        FROM whole_days
+        JOIN groups AS g USING (group_id)
+        GROUP BY group_id, as_of, g.custodian_accounts
+        HAVING count(*) = g.custodian_accounts
+    ) AS days
+    GROUP BY group_id
+),
+figures AS (
+    SELECT
+        group_id,
+        array_agg(id ORDER BY id) FILTER (WHERE states_positions AND is_last_of_positions) AS positions,
+        array_agg(id ORDER BY id) FILTER (WHERE states_cash AND is_last_of_cash) AS cash
+    FROM stated
+    JOIN common USING (group_id, as_of)
+    GROUP BY group_id
+),
+watched AS (
+    SELECT
+        m.group_id,
+        max(c.reconciled_to) AS reconciled_to,
+        -- What is due of one is due of all.
+        max(due.as_of) AS due_as_of,
+        (
+            SELECT max(h.id)
+            FROM statements AS h
+            JOIN members AS o ON o.custodian_account_id = h.custodian_account_id AND o.group_id = m.group_id
+            WHERE h.state = 'held' AND h.as_of <= min(g.last_day) AND h.as_of >= coalesce(min(common.as_of), h.as_of)
+        ) AS held_statement_id
+    FROM members AS m
+    JOIN groups AS g USING (group_id)
+    LEFT JOIN common USING (group_id)
+    JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
+    JOIN accounts AS a ON a.id = m.group_id
+    LEFT JOIN unnest(
+        CAST(:due_calendars AS text[]), CAST(:due_frequencies AS text[]), CAST(:due_lags AS bigint[]),
+        CAST(:due_cutoffs AS time[]), CAST(:due_days AS date[])
+    ) AS due (calendar, frequency, lag_days, cutoff, as_of)
+        ON (due.calendar, due.frequency, due.lag_days) = (a.calendar, c.statement_frequency, c.statement_lag_days)
+            AND due.cutoff IS NOT DISTINCT FROM c.statement_cutoff
+            AND due.as_of >= g.valid_from
+    GROUP BY m.group_id
+)
+SELECT DISTINCT
+    l.account_id,
+    l.group_id,
+    g.custodian_account_id,
+    a.calendar,
+    common.as_of,
+    CASE WHEN l.account_id = l.group_id THEN coalesce(f.positions, '{}') ELSE '{}' END,
+    CASE WHEN l.account_id = l.group_id THEN coalesce(f.cash, '{}') ELSE '{}' END,
+    CASE
+        WHEN common.as_of IS NULL AND EXISTS (SELECT FROM stated WHERE stated.group_id = l.group_id)
+            THEN 'no_common_date'
+        WHEN common.as_of IS NULL THEN 'no_statement'
+        WHEN common.as_of < w.reconciled_to THEN 'already_newer'
+    END,
+    w.held_statement_id,
+    w.due_as_of
+FROM links AS l
+JOIN accounts AS a ON a.id = l.group_id
+JOIN groups AS g USING (group_id)
+JOIN watched AS w USING (group_id)
+LEFT JOIN common USING (group_id)
+LEFT JOIN figures AS f USING (group_id);
+
+-- name: dates
+-- The dates that will be compared, for the calendars to look at.
+SELECT DISTINCT calendar, as_of FROM chosen WHERE as_of IS NOT NULL AND outcome IS NULL;
+
+-- name: settle
+-- The version of the book for the statement's date. On a day without business the last business day's version still
+-- holds; an older one does not. Of what is linked all or nothing is compared.
+WITH versions AS (
+    SELECT
+        c.*,
+        b.as_of AS book_as_of,
+        bool_or(b.as_of IS NULL) OVER (PARTITION BY c.group_id) AS lacks_book,
+        cardinality(c.position_statements) > 0 AS states_positions,
+        cardinality(c.cash_statements) > 0 AS states_cash
+    FROM chosen AS c
+    LEFT JOIN unnest(
+        CAST(:date_calendars AS text[]), CAST(:dates AS date[]), CAST(:business_days AS date[])
+    ) AS o (calendar, as_of, business_day)
+        ON (o.calendar, o.as_of) = (c.calendar, c.as_of)
+    LEFT JOIN LATERAL (
+        SELECT as_of
+        FROM book_snapshots
+        WHERE account_id = c.account_id AND as_of BETWEEN o.business_day AND c.as_of
+        ORDER BY as_of DESC
+        LIMIT 1
+    ) AS b ON c.outcome IS NULL
+),
+written AS (
+    INSERT INTO run_accounts (
+        run_id, account_id, group_id, custodian_account_id, outcome, statement_ids, as_of, book_as_of,
+        states_positions, states_cash, held_statement_id, due_as_of
+    )
+    SELECT
+        :run_id, account_id, group_id, custodian_account_id,
+        CASE WHEN outcome IS NULL AND lacks_book THEN 'no_book' ELSE coalesce(outcome, 'compared') END,
+        CASE
+            WHEN position_statements = cash_statements THEN position_statements
+            ELSE ARRAY(SELECT unnest(position_statements) UNION SELECT unnest(cash_statements) ORDER BY 1)
+        END,
+        as_of, book_as_of, states_positions, states_cash, held_statement_id, due_as_of
+    FROM versions
+)
+INSERT INTO compared (
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, position_statements, cash_statements
+)
+SELECT group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, position_statements, cash_statements
+FROM versions
+WHERE outcome IS NULL AND NOT lacks_book;
 
 -- name: compare_positions
+-- Nearly all rows agree one by one, which is found without adding up. Only groups in which a row does not, or that have
+-- more rows on one side (a custodian may list one security several times, by lot or sub-account), are added up.
 INSERT INTO differences (
-    account_id, custodian_account_id, statement_ids, as_of, book_as_of, subject, kind, security_id, currency,
-    ours, ours_settled, theirs, difference, allowed
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
+    currency, ours, theirs, difference, allowed
 )
-WITH compared AS (
-    SELECT account_id, custodian_account_id, statement_ids, as_of, book_as_of
-    FROM run_accounts
-    WHERE run_id = :run_id AND account_id BETWEEN :first_account_id AND :last_account_id
-        AND outcome = 'compared' AND states_positions
+WITH stating AS (
+    SELECT group_id FROM compared WHERE position_statements <> '{}'
+),
+their_rows AS NOT MATERIALIZED (
+    SELECT
+        c.group_id,
+        r.security_id,
+        CASE WHEN r.security_id IS NULL THEN p.instrument_id END AS instrument_id,
+        r.instrument_id IS NOT NULL AND r.security_id IS NULL AS is_ambiguous,
+        p.quantity,
+        p.currency
+    FROM compared AS c
+    CROSS JOIN unnest(c.position_statements) AS stated (statement_id)
+    JOIN statement_positions AS p USING (statement_id)
+    LEFT JOIN instrument_securities AS r
+        ON r.instrument_id = p.instrument_id AND c.as_of BETWEEN r.valid_from AND r.valid_to
+),
+our_rows AS NOT MATERIALIZED (
+    SELECT c.group_id, b.security_id, b.quantity_traded AS quantity
+    FROM compared AS c
+    JOIN stating USING (group_id)
+    JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+),
+suspects AS MATERIALIZED (
+    SELECT group_id
+    FROM (SELECT group_id, security_id, quantity AS theirs FROM their_rows) AS t
+    FULL JOIN (SELECT group_id, security_id, quantity AS ours FROM our_rows) AS o USING (group_id, security_id)
+    GROUP BY group_id
+    HAVING count(ours) <> count(theirs) OR bool_or(theirs IS DISTINCT FROM ours) OR count(*) <> count(security_id)
 ),
 theirs AS (
-    -- A custodian may list one security several times, by lot or sub-account.
     SELECT
-        c.account_id,
-        coalesce('security:' || i.security_id, p.scheme || ':' || p.identifier) AS subject,
-        i.security_id,
-        min(p.currency) AS currency,
-        sum(p.quantity) AS quantity
-    FROM compared AS c
-    CROSS JOIN unnest(c.statement_ids) AS chosen (statement_id)
-    JOIN statement_positions AS p USING (statement_id)
-    LEFT JOIN security_identifiers AS i
-        ON (i.scheme, i.value, i.namespace) = (p.scheme, p.identifier, p.namespace)
+        group_id,
+        security_id,
+        CASE WHEN security_id IS NULL THEN i.scheme || ':' || i.identifier END AS named,
+        bool_or(is_ambiguous) AS is_ambiguous,
+        min(currency) AS currency,
+        sum(quantity) AS quantity
+    FROM their_rows
+    JOIN suspects USING (group_id)
+    LEFT JOIN instruments AS i ON i.id = instrument_id
     GROUP BY 1, 2, 3
 ),
 ours AS (
-    SELECT
-        c.account_id,
-        'security:' || b.security_id AS subject,
-        b.security_id,
-        b.quantity_traded AS quantity,
-        b.quantity_settled
-    FROM compared AS c
-    JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+    SELECT group_id, security_id, sum(quantity) AS quantity
+    FROM our_rows
+    JOIN suspects USING (group_id)
+    GROUP BY 1, 2
 ),
 sides AS (
     SELECT
-        account_id,
-        subject,
-        coalesce(o.security_id, t.security_id) AS security_id,
+        group_id,
+        coalesce('security:' || security_id, t.named) AS subject,
+        security_id,
+        coalesce(t.is_ambiguous, FALSE) AS is_ambiguous,
         t.currency,
         nullif(o.quantity, 0) AS ours,
-        o.quantity_settled AS ours_settled,
         nullif(t.quantity, 0) AS theirs,
         coalesce(t.quantity, 0) - coalesce(o.quantity, 0) AS difference
     FROM ours AS o
-    FULL JOIN theirs AS t USING (account_id, subject)
+    FULL JOIN theirs AS t USING (group_id, security_id)
     WHERE coalesce(t.quantity, 0) <> coalesce(o.quantity, 0)
 )
 SELECT
+    c.group_id,
     c.account_id,
     c.custodian_account_id,
-    c.statement_ids,
+    c.calendar,
     c.as_of,
     c.book_as_of,
+    c.position_statements,
     sides.subject,
     CASE
+        WHEN sides.is_ambiguous THEN 'ambiguous_security'
         WHEN sides.security_id IS NULL THEN 'unknown_security'
         WHEN sides.theirs IS NULL THEN 'missing_at_custodian'
         WHEN sides.ours IS NULL THEN 'missing_in_book'
@@ -201,12 +423,11 @@ SELECT
     sides.security_id,
     coalesce(s.currency, sides.currency),
     sides.ours,
-    sides.ours_settled,
     sides.theirs,
     sides.difference,
     coalesce(tolerance.allowed, 0)
 FROM sides
-JOIN compared AS c USING (account_id)
+JOIN compared AS c ON c.group_id = sides.group_id AND c.account_id = c.group_id
 LEFT JOIN securities AS s ON s.id = sides.security_id
 LEFT JOIN LATERAL (
     SELECT greatest(absolute, relative * greatest(abs(sides.ours), abs(sides.theirs))) AS allowed
@@ -222,255 +443,69 @@ WHERE abs(sides.difference) > coalesce(tolerance.allowed, 0);
 -- name: compare_cash
 -- Only currencies that the statement speaks of: its silence about another one is not zero.
 INSERT INTO differences (
-    account_id, custodian_account_id, statement_ids, as_of, book_as_of, subject, kind, currency,
-    ours, ours_settled, theirs, difference, allowed
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, currency,
+    ours, theirs, difference, allowed
+)
+WITH theirs AS (
+    SELECT c.group_id, s.currency, sum(s.amount) AS amount
+    FROM compared AS c
+    CROSS JOIN unnest(c.cash_statements) AS stated (statement_id)
+    JOIN statement_cash AS s USING (statement_id)
+    GROUP BY 1, 2
+),
+ours AS (
+    SELECT c.group_id, b.currency, sum(b.amount_traded) AS amount
+    FROM compared AS c
+    JOIN book_cash AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+    GROUP BY 1, 2
 )
 SELECT
+    c.group_id,
     c.account_id,
     c.custodian_account_id,
-    c.statement_ids,
+    c.calendar,
     c.as_of,
     c.book_as_of,
+    c.cash_statements,
     'currency:' || theirs.currency,
     'cash',
     theirs.currency,
-    ours.amount_traded,
-    ours.amount_settled,
+    ours.amount,
     theirs.amount,
-    theirs.amount - coalesce(ours.amount_traded, 0),
+    theirs.amount - coalesce(ours.amount, 0),
     coalesce(tolerance.allowed, 0)
-FROM run_accounts AS c
-CROSS JOIN LATERAL (
-    SELECT currency, sum(amount) AS amount
-    FROM statement_cash
-    WHERE statement_id = ANY (c.statement_ids)
-    GROUP BY currency
-) AS theirs
-LEFT JOIN book_cash AS ours
-    ON (ours.account_id, ours.as_of, ours.currency) = (c.account_id, c.book_as_of, theirs.currency)
+FROM theirs
+JOIN compared AS c ON c.group_id = theirs.group_id AND c.account_id = c.group_id
+LEFT JOIN ours ON (ours.group_id, ours.currency) = (theirs.group_id, theirs.currency)
 LEFT JOIN LATERAL (
-    SELECT greatest(absolute, relative * greatest(abs(ours.amount_traded), abs(theirs.amount))) AS allowed
+    SELECT greatest(absolute, relative * greatest(abs(ours.amount), abs(theirs.amount))) AS allowed
     FROM tolerances
     WHERE figure = 'cash' AND coalesce(currency, theirs.currency) = theirs.currency
     ORDER BY currency IS NULL
     LIMIT 1
 ) AS tolerance ON TRUE
-WHERE c.run_id = :run_id AND c.account_id BETWEEN :first_account_id AND :last_account_id
-    AND c.outcome = 'compared' AND c.states_cash
-    AND abs(theirs.amount - coalesce(ours.amount_traded, 0)) > coalesce(tolerance.allowed, 0);
+WHERE abs(theirs.amount - coalesce(ours.amount, 0)) > coalesce(tolerance.allowed, 0);
 
 -- name: check_statements
 -- A regular statement that is past its time.
-INSERT INTO differences (account_id, custodian_account_id, as_of, subject, kind, evidence)
+INSERT INTO differences (group_id, account_id, custodian_account_id, calendar, as_of, subject, kind, evidence)
 SELECT
-    account_id,
-    custodian_account_id,
-    due_as_of,
+    r.group_id,
+    r.account_id,
+    r.custodian_account_id,
+    a.calendar,
+    r.due_as_of,
     'statement',
-    CASE WHEN statement_ids = '{}' THEN 'missing_statement' ELSE 'stale_statement' END,
+    CASE WHEN r.statement_ids = '{}' THEN 'missing_statement' ELSE 'stale_statement' END,
     jsonb_build_object(
-        'expected', due_as_of,
-        'newest', CASE WHEN statement_ids <> '{}' THEN as_of END,
-        'held_statement_id', held_statement_id
+        'expected', r.due_as_of,
+        'newest', CASE WHEN r.statement_ids <> '{}' THEN r.as_of END,
+        'held_statement_id', r.held_statement_id
     )
-FROM run_accounts
-WHERE run_id = :run_id AND account_id BETWEEN :first_account_id AND :last_account_id
-    AND due_as_of IS NOT NULL
-    AND outcome <> 'already_newer'
-    AND (statement_ids = '{}' OR as_of < due_as_of);
-
--- name: explain
--- Unsettled trades: the custodian books on the settle date what the book has had since the trade date.
--- Rounding: both sides are written with different numbers of decimals, and agree to half a unit of the coarser one.
--- What trades leave open is an open break; they stay with it as evidence.
-UPDATE differences AS d
-SET explanation = found.explanation, evidence = jsonb_strip_nulls(found.evidence)
-FROM (
-    SELECT
-        x.custodian_account_id,
-        x.subject,
-        CASE
-            WHEN unsettled.trades IS NOT NULL AND abs(rest.amount) <= x.allowed THEN 'unsettled_trades'
-            WHEN rounding.may_be AND abs(x.difference) <= rounding.half_unit THEN 'rounding'
-            WHEN unsettled.trades IS NOT NULL AND rounding.may_be AND abs(rest.amount) <= rounding.half_unit
-                THEN 'unsettled_trades+rounding'
-        END AS explanation,
-        -- Figures as text: JSON's readers make floats of numbers.
-        jsonb_build_object(
-            'ours_settled', x.ours_settled::text,
-            'unsettled_trades', unsettled.trades,
-            'unsettled_total', unsettled.total::text,
-            'coarser', CASE
-                WHEN rounding.may_be THEN CASE WHEN scale(x.ours) < scale(x.theirs) THEN 'ours' ELSE 'theirs' END
-            END,
-            'decimals', CASE WHEN rounding.may_be THEN rounding.decimals END,
-            'statement_ids', to_jsonb(x.statement_ids),
-            'statement_rows', stated.rows
-        ) AS evidence
-    FROM differences AS x
-    CROSS JOIN LATERAL (
-        SELECT
-            sum(CASE WHEN x.kind = 'cash' THEN t.amount ELSE t.quantity END) AS total,
-            jsonb_agg(
-                jsonb_build_object(
-                    'reference', t.reference, 'kind', t.kind, 'trade_date', t.trade_date,
-                    'settle_date', t.settle_date, 'quantity', t.quantity::text, 'amount', t.amount::text
-                )
-                ORDER BY t.trade_date, t.reference
-            ) AS trades
-        FROM book_transactions AS t
-        -- A trade that the version of the book does not hold yet explains nothing of it.
-        WHERE t.account_id = x.account_id
-            AND t.trade_date <= x.book_as_of
-            AND t.settle_date > x.as_of
-            AND CASE
-                WHEN x.kind = 'cash' THEN t.currency = x.currency AND t.amount <> 0
-                ELSE t.security_id = x.security_id AND t.quantity <> 0
-            END
-    ) AS unsettled
-    CROSS JOIN LATERAL (SELECT x.difference + coalesce(unsettled.total, 0) AS amount) AS rest
-    CROSS JOIN LATERAL (
-        SELECT least(scale(x.ours), scale(x.theirs)) AS decimals
-    ) AS coarser
-    CROSS JOIN LATERAL (
-        SELECT
-            coarser.decimals,
-            0.5 * 10::numeric ^ (-coarser.decimals) AS half_unit,
-            coalesce(
-                x.ours IS NOT NULL AND x.theirs IS NOT NULL
-                AND scale(x.ours) <> scale(x.theirs)
-                AND coarser.decimals >= CASE
-                    WHEN x.kind = 'cash' AND x.currency = ANY (CAST(:whole_currencies AS text[])) THEN 0
-                    ELSE 2
-                END,
-                FALSE
-            ) AS may_be
-    ) AS rounding
-    CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN x.kind = 'cash' THEN (
-                SELECT jsonb_agg(
-                    jsonb_build_object('statement_id', c.statement_id, 'line', c.line, 'amount', c.amount::text)
-                    ORDER BY c.statement_id, c.row
-                )
-                FROM statement_cash AS c
-                WHERE c.statement_id = ANY (x.statement_ids) AND c.currency = x.currency
-            )
-            ELSE (
-                SELECT jsonb_agg(
-                    jsonb_build_object(
-                        'statement_id', p.statement_id, 'line', p.line, 'quantity', p.quantity::text,
-                        'scheme', p.scheme, 'identifier', p.identifier, 'name', p.name
-                    )
-                    ORDER BY p.statement_id, p.row
-                )
-                FROM statement_positions AS p
-                LEFT JOIN security_identifiers AS i
-                    ON (i.scheme, i.value, i.namespace) = (p.scheme, p.identifier, p.namespace)
-                WHERE p.statement_id = ANY (x.statement_ids)
-                    AND coalesce('security:' || i.security_id, p.scheme || ':' || p.identifier) = x.subject
-            )
-        END AS rows
-    ) AS stated
-    WHERE x.subject <> 'statement'
-) AS found
-WHERE (d.custodian_account_id, d.subject) = (found.custodian_account_id, found.subject);
-
--- name: record
--- A break that was there stays the same break, whatever its kind becomes; what changed is told as an event.
-WITH before AS (
-    SELECT
-        d.*,
-        CASE
-            WHEN b.id IS NULL THEN 'opened'
-            WHEN b.state = 'closed' THEN 'reopened'
-            WHEN (b.kind, b.ours, b.theirs, b.difference, b.explanation)
-                IS DISTINCT FROM (d.kind, d.ours, d.theirs, d.difference, d.explanation) THEN 'changed'
-        END AS event
-    FROM differences AS d
-    LEFT JOIN breaks AS b USING (custodian_account_id, subject)
-),
-written AS (
-    INSERT INTO breaks AS b (
-        custodian_account_id, account_id, subject, kind, state, security_id, currency,
-        ours, theirs, difference, explanation, evidence, as_of, first_run_id, last_run_id
-    )
-    SELECT
-        custodian_account_id, account_id, subject, kind,
-        CASE WHEN explanation IS NULL THEN 'open' ELSE 'explained' END,
-        security_id, currency, ours, theirs, difference, explanation, evidence, as_of, :run_id, :run_id
-    FROM before
-    ON CONFLICT (custodian_account_id, subject) DO UPDATE SET
-        account_id = excluded.account_id,
-        kind = excluded.kind,
-        state = excluded.state,
-        security_id = excluded.security_id,
-        currency = excluded.currency,
-        ours = excluded.ours,
-        theirs = excluded.theirs,
-        difference = excluded.difference,
-        explanation = excluded.explanation,
-        evidence = excluded.evidence,
-        as_of = excluded.as_of,
-        last_run_id = excluded.last_run_id,
-        opened_at = CASE WHEN b.state = 'closed' THEN now() ELSE b.opened_at END,
-        closed_at = NULL
-    RETURNING b.id, b.custodian_account_id, b.subject
-),
-told AS (
-    INSERT INTO break_events (
-        break_id, run_id, event, kind, ours, theirs, difference, explanation, as_of
-    )
-    SELECT w.id, :run_id, before.event, before.kind, ours, theirs, difference, explanation, before.as_of
-    FROM before
-    JOIN written AS w USING (custodian_account_id, subject)
-    WHERE before.event IS NOT NULL
-    RETURNING event
-)
-SELECT
-    (SELECT count(*) FROM before) AS found,
-    (SELECT count(*) FROM before WHERE explanation IS NOT NULL) AS explained,
-    (SELECT count(*) FROM told WHERE event IN ('opened', 'reopened')) AS opened,
-    (SELECT count(*) FROM told WHERE event = 'changed') AS changed;
-
--- name: close
--- A break closes when what it is about was compared again and agrees; silence closes nothing.
-WITH gone AS (
-    UPDATE breaks AS b
-    SET state = 'closed', closed_at = now(), last_run_id = :run_id, as_of = coalesce(r.as_of, b.as_of)
-    FROM run_accounts AS r
-    WHERE r.run_id = :run_id
-        AND r.account_id BETWEEN :first_account_id AND :last_account_id
-        AND b.custodian_account_id = r.custodian_account_id
-        AND b.state <> 'closed'
-        AND NOT EXISTS (
-            SELECT FROM differences AS d
-            WHERE (d.custodian_account_id, d.subject) = (b.custodian_account_id, b.subject)
-        )
-        AND CASE
-            WHEN b.subject = 'statement' THEN r.outcome <> 'already_newer'
-            WHEN b.subject LIKE 'currency:%' THEN r.outcome = 'compared' AND EXISTS (
-                SELECT FROM statement_cash AS c
-                WHERE c.statement_id = ANY (r.statement_ids) AND c.currency = b.currency
-            )
-            ELSE r.outcome = 'compared' AND r.states_positions
-        END
-    RETURNING b.id, b.kind, b.as_of
-),
-told AS (
-    INSERT INTO break_events (break_id, run_id, event, kind, as_of)
-    SELECT id, :run_id, 'closed', kind, as_of
-    FROM gone
-    RETURNING 1
-)
-SELECT count(*) AS closed FROM told;
-
--- name: advance
-UPDATE custodian_accounts AS c
-SET reconciled_to = r.as_of
 FROM run_accounts AS r
-WHERE r.run_id = :run_id
-    AND r.account_id BETWEEN :first_account_id AND :last_account_id
-    AND r.outcome = 'compared'
-    AND c.id = r.custodian_account_id
-    AND c.reconciled_to IS DISTINCT FROM r.as_of;
+JOIN accounts AS a ON a.id = r.account_id
+WHERE r.run_id = :run_id AND r.account_id BETWEEN :first_account_id AND :last_account_id
+    AND r.account_id = r.group_id
+    AND r.due_as_of IS NOT NULL
+    AND r.outcome <> 'already_newer'
+    AND (r.statement_ids = '{}' OR r.as_of < r.due_as_of);

@@ -14,6 +14,7 @@ _REASONS = {
     "no_custodian": "no custodian account is known for it",
     "no_statement": "no statement ever came",
     "nothing_stated": "its statements state neither positions nor a balance",
+    "no_common_date": "its custodian accounts have no statements of one date",
     "no_book": "the book has no version for the statement's date",
     "already_newer": "a newer date was reconciled before",
 }

@@ -7,12 +7,14 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.book import Account
+from app.book import Account, resolve_instruments
 from app.calendars import last_ended_business_day
 from app.errors import BadInputError
 from app.jobs import enqueue
 from app.reconciliation.compare import ShardCounts, compare_shard
+from app.reconciliation.links import link_accounts
 from app.reconciliation.models import Run, RunShard
+from app.reconciliation.owners import explain_by_other_accounts
 
 #: The task that compares a shard.
 SHARD_TASK = "app.tasks.reconciliation.reconcile_shard"
@@ -63,6 +65,7 @@ def start_run(
     """
     days = _last_days(_calendars(session, account_id), now, as_of)
     shards = [(account_id, account_id)] if account_id is not None else _ranges(session, shard_size)
+    resolve_instruments(session)
     run_id = session.execute(
         insert(Run)
         .values(
@@ -79,6 +82,9 @@ def start_run(
     ).scalar_one_or_none()
     if run_id is None:
         return session.execute(select(Run.id).where(Run.key == key)).scalar_one()
+    group_id = link_accounts(session, run_id, days, account_id=account_id)
+    if group_id is not None:
+        shards = [(group_id, group_id)]
     if shards:
         session.execute(
             insert(RunShard),
@@ -154,8 +160,10 @@ def reconcile_account(session: Session, account_id: int, key: str, *, now: datet
             select(RunShard.counts).join(Run, Run.id == RunShard.run_id).where(Run.key == key)
         ).scalar_one()
         return ShardCounts(**(counts or {}))
+    resolve_instruments(session)
+    group_id = link_accounts(session, run_id, days, account_id=account_id)
     session.execute(
-        insert(RunShard).values(run_id=run_id, number=1, first_account_id=account_id, last_account_id=account_id)
+        insert(RunShard).values(run_id=run_id, number=1, first_account_id=group_id, last_account_id=group_id)
     )
     return reconcile_shard(session, run_id, 1)
 
@@ -182,6 +190,7 @@ def _close_if_last(session: Session, run_id: int) -> None:
         .execution_options(synchronize_session=False)
     ).one()
     if done == count:
+        explain_by_other_accounts(session, run_id)
         failed = select(RunShard).where(RunShard.run_id == run_id, RunShard.state == "failed").exists()
         has_failed = session.execute(select(failed)).scalar_one()
         session.execute(

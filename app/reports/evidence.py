@@ -1,6 +1,6 @@
 """The rows that a break rests on, in words: where theirs stands in the custodian's file, and which trades are open."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -9,6 +9,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.reports.figures import figure, signed
+
+#: The parts of evidence that are a transaction.
+_TRANSACTIONS = ("ours", "transaction")
+_DATES = {
+    "trade_date": "of",
+    "settle_date": "settles",
+    "ex_date": "ex",
+    "pay_date": "paid",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,20 @@ def statement_files(session: Session, evidences: Iterable[Mapping[str, Any]]) ->
     return {row.id: row.name for row in rows}
 
 
-def describe_evidence(evidence: Mapping[str, Any], files: Mapping[int, str]) -> list[Fact]:
+def describe_evidence(
+    evidence: Mapping[str, Any],
+    files: Mapping[int, str],
+    *,
+    explanations: Sequence[Mapping[str, Any]] = (),
+    valuation: Mapping[str, Any] | None = None,
+) -> list[Fact]:
     """Return what a break rests on, in the order in which a person would check it.
 
     Args:
         evidence: as `BreakView` has it.
         files: as `statement_files` returns it.
+        explanations: as `BreakView` has them.
+        valuation: as `BreakView` has it.
     """
     stated = evidence.get("statement_rows", [])
     silent = evidence.get("statement_ids", []) if not stated else []
@@ -49,7 +66,14 @@ def describe_evidence(evidence: Mapping[str, Any], files: Mapping[int, str]) -> 
     facts += [Fact("theirs", f"{_file(statement_id, files)} says nothing of it") for statement_id in silent]
     if "ours_settled" in evidence:
         facts.append(Fact("ours, settled", figure(evidence["ours_settled"])))
-    facts += [Fact("unsettled trade", _trade(trade)) for trade in evidence.get("unsettled_trades", [])]
+    facts += [Fact(_side(evidence[part]), _row(evidence[part], files)) for part in _TRANSACTIONS if part in evidence]
+    facts += [
+        Fact(explanation["kind"].replace("_", " "), _row(row, files))
+        for explanation in explanations
+        for row in explanation.get("rows", [])
+    ]
+    if valuation:
+        facts.append(Fact("value", _valuation(valuation)))
     if evidence.get("held_statement_id") is not None:
         facts.append(Fact("held back", f"statement {evidence['held_statement_id']}"))
     return facts
@@ -66,9 +90,36 @@ def _stated(row: Mapping[str, Any]) -> str:
     return f"line {row['line']}: {figure(row['quantity'])} of {row['scheme']} {row['identifier']}{name}"
 
 
-def _trade(trade: Mapping[str, Any]) -> str:
-    moved = [f"{what} {signed(trade[what])}" for what in ("quantity", "amount") if Decimal(trade.get(what) or 0)]
-    return (
-        f"{trade['kind']} {trade['reference']} of {trade['trade_date']}, settles {trade['settle_date']}:"
-        f" {', '.join(moved)}"
-    )
+def _side(row: Mapping[str, Any]) -> str:
+    return "ours" if "book_transaction_id" in row else "theirs"
+
+
+def _row(row: Mapping[str, Any], files: Mapping[int, str]) -> str:
+    """Say what a row of evidence says: what it is called, when it was, what it moved, and where it stands."""
+    what = [str(row[name]) for name in ("kind", "reference", "account", "name", "description") if row.get(name)]
+    what += [f"{words} {row[name]}" for name, words in _DATES.items() if name in row]
+    if "new_units" in row:
+        what.append(f"{figure(row['new_units'])} for {figure(row['old_units'])}, booked by the {row['booked_by']}")
+    if "decimals" in row:
+        what.append(f"{row['coarser']} has {row['decimals']} decimals")
+    if "break_id" in row:
+        what.append(f"break {row['break_id']}")
+    moved = [f"{name} {signed(row[name])}" for name in ("quantity", "amount") if Decimal(row.get(name) or 0)]
+    if "a_unit" in row:
+        moved.append(f"{figure(row['a_unit'])} a unit")
+    where = f" ({_file(row['statement_id'], files)}, line {row['line']})" if "statement_id" in row else ""
+    return ": ".join(part for part in (" ".join(what), ", ".join(moved)) if part) + where
+
+
+def _valuation(valuation: Mapping[str, Any]) -> str:
+    if "lacks" in valuation:
+        return f"unknown: there is no {valuation['lacks']}"
+    parts = [figure(valuation["figure"])]
+    if "price" in valuation:
+        parts.append(
+            f"at {figure(valuation['price'])} {valuation['price_currency']}"
+            f" of {valuation['price_date']} ({valuation['price_source']})"
+        )
+    if "rate_date" in valuation:
+        parts.append(f"at the rate {figure(valuation['rate'])} of {valuation['rate_date']}")
+    return f"in {valuation['currency']}: {', '.join(parts)}"

@@ -163,7 +163,14 @@ def _gather(session: Session, run: RunDigest) -> _Content:
 
 def _rows(session: Session, views: Sequence[BreakView], now: datetime) -> list[_Row]:
     files = statement_files(session, (view.evidence for view in views))
-    return [_Row(view, _age(view, now), describe_evidence(view.evidence, files)) for view in views]
+    return [
+        _Row(
+            view,
+            _age(view, now),
+            describe_evidence(view.evidence, files, explanations=view.explanations, valuation=view.valuation),
+        )
+        for view in views
+    ]
 
 
 def _age(view: BreakView, now: datetime) -> int:

@@ -49,6 +49,8 @@ class Statement(Base, app_may={"INSERT", "UPDATE"}):
     #: Whether the statement speaks of positions and of cash at all; silence is not zero.
     states_positions: Mapped[bool]
     states_cash: Mapped[bool]
+    #: Whether it lists transactions, or says of days that there were none.
+    states_transactions: Mapped[bool] = mapped_column(server_default="false")
     #: Total value that the custodian gives for the account, the control total.
     stated_value: Mapped[Decimal | None]
     #: The first and the last day whose transactions it lists, all of them; NULL where it does not say.
@@ -60,9 +62,17 @@ class Statement(Base, app_may={"INSERT", "UPDATE"}):
     state: Mapped[str]
     findings: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
     loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The run that matched its transactions first.
+    matched_run_id: Mapped[int | None]
 
     __table_args__ = (
         CheckConstraint("state IN ('accepted', 'held')", name="state"),
+        Index("statements_held_idx", "custodian_account_id", postgresql_where=text("state = 'held'")),
+        Index(
+            "statements_unmatched_idx",
+            "custodian_account_id",
+            postgresql_where=text("states_transactions AND matched_run_id IS NULL"),
+        ),
         CheckConstraint("period_to >= period_from", name="period"),
         Index("statements_newest_idx", "custodian_account_id", text("as_of DESC"), text("id DESC")),
     )

@@ -88,6 +88,7 @@ def store_statement(
             currency=statement.currency,
             states_positions=statement.positions is not None,
             states_cash=statement.cash is not None,
+            states_transactions=bool(statement.transactions) or statement.period is not None,
             stated_value=statement.stated_value,
             period_from=first,
             period_to=last,

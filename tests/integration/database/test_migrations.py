@@ -171,9 +171,12 @@ def event(session):
         ),
         opened AS (
             INSERT INTO breaks (
-                custodian_account_id, account_id, subject, kind, state, as_of, first_run_id, last_run_id
+                custodian_account_id, account_id, subject, kind, state, as_of, opened_as_of, first_run_id,
+                        last_run_id
             )
-            SELECT :custodian, :account, 'currency:USD', 'cash', 'open', '2026-03-10', id, id FROM run
+            SELECT :custodian, :account, 'currency:USD', 'cash', 'open', '2026-03-10', '2026-03-10',
+                    id, id
+                FROM run
             RETURNING id
         )
         INSERT INTO break_events (break_id, event, kind, as_of) SELECT id, 'opened', 'cash', '2026-03-10' FROM opened

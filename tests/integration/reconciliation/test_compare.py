@@ -263,7 +263,7 @@ def test_an_unsettled_trade_that_leaves_a_remainder_stays_open(session, account,
     make.trade(session, account, security_id=share, settle_date=DAY + timedelta(days=1), quantity=Decimal(5))
     reconcile()
     assert one_break(session).state == "open"
-    assert one_break(session).explanation.startswith("in part unsettled trades of 5: buy")
+    assert one_break(session).explanation.endswith("settles 2026-03-11 (-5); -1 is left")
 
 
 def test_what_an_unsettled_trade_leaves_may_be_within_the_tolerance(session, account, custody, reconcile):

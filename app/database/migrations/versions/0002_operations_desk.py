@@ -248,6 +248,22 @@ def _add_columns() -> None:
     op.add_column("statement_transactions", sa.Column("group_reference", sa.Text(), server_default="", nullable=False))
     op.add_column("statement_transactions", sa.Column("fx_rate", sa.Numeric(), nullable=True))
     op.add_column("statements", sa.Column("period_from", sa.Date(), nullable=True))
+    op.add_column("statements", sa.Column("states_transactions", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("statements", sa.Column("matched_run_id", sa.BigInteger(), nullable=True))
+    op.create_index(
+        "statements_held_idx",
+        "statements",
+        ["custodian_account_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'held'"),
+    )
+    op.create_index(
+        "statements_unmatched_idx",
+        "statements",
+        ["custodian_account_id"],
+        unique=False,
+        postgresql_where=sa.text("states_transactions AND matched_run_id IS NULL"),
+    )
     op.add_column("statements", sa.Column("period_to", sa.Date(), nullable=True))
     op.add_column("statements", sa.Column("opening_cash", postgresql.JSONB(), nullable=True))
 
@@ -406,6 +422,10 @@ def downgrade() -> None:
 
 
 def _drop_new() -> None:
+    op.drop_index("statements_unmatched_idx", table_name="statements")
+    op.drop_index("statements_held_idx", table_name="statements")
+    op.drop_column("statements", "matched_run_id")
+    op.drop_column("statements", "states_transactions")
     op.drop_column("statements", "opening_cash")
     op.drop_column("statements", "period_to")
     op.drop_column("statements", "period_from")

@@ -1,0 +1,272 @@
+-- Why differences are as they are. A reason is a row that accounts for an amount of a difference; the reasons of one kind
+-- are applied together, or one of them that accounts for all that is left. What they leave is an open break.
+
+-- name: create_reasons
+CREATE TEMPORARY TABLE IF NOT EXISTS reasons (
+    custodian_account_id bigint NOT NULL,
+    subject text NOT NULL,
+    kind text NOT NULL,
+    place bigint NOT NULL,
+    -- Of theirs - ours.
+    amount numeric NOT NULL,
+    -- The day by which it comes true, if there is one.
+    until date,
+    -- Whether it is only believed when it accounts for all that is left.
+    must_suffice boolean NOT NULL DEFAULT FALSE,
+    row jsonb NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: remainder
+UPDATE differences SET remainder = difference;
+
+-- name: evidence
+-- Where theirs stands in the files. Figures as text: JSON's readers make floats of numbers.
+UPDATE differences AS d
+SET evidence = d.evidence || jsonb_strip_nulls(jsonb_build_object(
+    'ours_settled', settled.figure::text,
+    'statement_ids', to_jsonb(d.statement_ids),
+    'statement_rows', stated.rows
+))
+FROM differences AS x
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN x.kind = 'cash' THEN (
+            SELECT sum(b.amount_settled)
+            FROM compared AS c
+            JOIN book_cash AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+            WHERE c.group_id = x.group_id AND b.currency = x.currency
+        )
+        ELSE (
+            SELECT sum(b.quantity_settled)
+            FROM compared AS c
+            JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+            WHERE c.group_id = x.group_id AND b.security_id = x.security_id
+        )
+    END AS figure
+) AS settled
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN x.kind = 'cash' THEN (
+            SELECT jsonb_agg(
+                jsonb_build_object('statement_id', c.statement_id, 'line', c.line, 'amount', c.amount::text)
+                ORDER BY c.statement_id, c.row
+            )
+            FROM statement_cash AS c
+            WHERE c.statement_id = ANY (x.statement_ids) AND c.currency = x.currency
+        )
+        ELSE (
+            SELECT jsonb_agg(
+                jsonb_strip_nulls(jsonb_build_object(
+                    'statement_id', p.statement_id, 'line', p.line, 'quantity', p.quantity::text,
+                    'scheme', i.scheme, 'identifier', i.identifier, 'name', i.name, 'price', p.price::text,
+                    'market_value', p.market_value::text, 'currency', p.currency,
+                    'candidates', CASE
+                        WHEN x.kind = 'ambiguous_security' THEN (
+                            SELECT jsonb_agg(s.code ORDER BY s.code) FROM securities AS s WHERE s.id = ANY (r.candidates)
+                        )
+                    END
+                ))
+                ORDER BY p.statement_id, p.row
+            )
+            FROM statement_positions AS p
+            JOIN instruments AS i ON i.id = p.instrument_id
+            LEFT JOIN instrument_securities AS r
+                ON r.instrument_id = p.instrument_id AND x.as_of BETWEEN r.valid_from AND r.valid_to
+            WHERE p.statement_id = ANY (x.statement_ids)
+                AND coalesce('security:' || r.security_id, i.scheme || ':' || i.identifier) = x.subject
+        )
+    END AS rows
+) AS stated
+WHERE (d.custodian_account_id, d.subject) = (x.custodian_account_id, x.subject)
+    AND x.kind IN (
+        'cash', 'quantity', 'missing_at_custodian', 'missing_in_book', 'unknown_security', 'ambiguous_security'
+    );
+
+-- name: reason_split
+-- One side has booked a split that the other has not; fractions of a unit may have been paid in cash.
+INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, must_suffice, row)
+SELECT
+    d.custodian_account_id, d.subject, 'split', s.id, d.difference, late.day, TRUE,
+    jsonb_build_object(
+        'reference', s.reference, 'ex_date', s.ex_date, 'new_units', s.new_units::text, 'old_units', s.old_units::text,
+        'booked_by', ratio.booked_by, 'amount', d.difference::text
+    )
+FROM differences AS d
+JOIN corporate_actions AS s ON s.security_id = d.security_id AND s.kind = 'split'
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN d.theirs * s.old_units = d.ours * s.new_units THEN 'custodian'
+        WHEN d.theirs = trunc(d.ours * s.new_units / s.old_units) THEN 'custodian'
+        WHEN d.ours * s.old_units = d.theirs * s.new_units THEN 'book'
+        WHEN d.ours = trunc(d.theirs * s.new_units / s.old_units) THEN 'book'
+    END AS booked_by
+) AS ratio
+JOIN business_days AS ex ON (ex.calendar, ex.day) = (d.calendar, s.ex_date)
+JOIN LATERAL (
+    SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = ex.number + :patience_days
+) AS late ON TRUE
+WHERE d.kind = 'quantity' AND ratio.booked_by IS NOT NULL AND s.ex_date <= d.as_of AND d.as_of < late.day;
+
+-- name: reason_unsettled
+-- The custodian books on the settle date what the book has had since the trade date: trades, and income since its ex-date.
+-- A trade that the version of the book does not hold yet explains nothing of it; nor does one that should have settled
+-- days ago, by a statement that never came.
+INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, row)
+SELECT
+    d.custodian_account_id, d.subject,
+    CASE WHEN t.kind = 'income' THEN 'accrued_income' ELSE 'unsettled_trades' END,
+    row_number() OVER (PARTITION BY d.custodian_account_id, d.subject ORDER BY t.trade_date, t.reference, t.id),
+    -moved.figure, t.settle_date,
+    jsonb_build_object(
+        'reference', t.reference, 'kind', t.kind, 'trade_date', t.trade_date, 'settle_date', t.settle_date,
+        'quantity', t.quantity::text, 'amount', t.amount::text
+    )
+FROM differences AS d
+JOIN compared AS c USING (group_id)
+JOIN unnest(CAST(:calendars AS text[]), CAST(:lapse_days AS date[])) AS l (calendar, lapse_day)
+    ON l.calendar = d.calendar
+JOIN book_transactions AS t ON t.account_id = c.account_id
+    AND t.settle_date > d.as_of AND t.settle_date >= l.lapse_day AND t.trade_date <= c.book_as_of
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN d.kind = 'cash' THEN CASE WHEN t.currency = d.currency THEN t.amount END
+        WHEN d.kind = 'transaction_missing_at_custodian' THEN CASE
+            WHEN t.id = CAST(d.evidence #>> '{transaction,book_transaction_id}' AS bigint) THEN d.ours
+        END
+        WHEN t.security_id = d.security_id THEN t.quantity
+    END AS figure
+) AS moved
+WHERE d.kind IN ('cash', 'quantity', 'missing_at_custodian', 'missing_in_book', 'transaction_missing_at_custodian')
+    AND moved.figure <> 0;
+
+-- name: reason_accrued
+-- The custodian counts a dividend or interest from its ex-date on as cash; the book knows nothing of it yet.
+INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, must_suffice, row)
+SELECT
+    d.custodian_account_id, d.subject, 'accrued_income', 1000000 + s.id, sum(p.quantity_traded) * s.amount, s.pay_date,
+    TRUE,
+    jsonb_build_object(
+        'reference', s.reference, 'kind', s.kind, 'ex_date', s.ex_date, 'pay_date', s.pay_date,
+        'quantity', sum(p.quantity_traded)::text, 'a_unit', s.amount::text,
+        'amount', (sum(p.quantity_traded) * s.amount)::text
+    )
+FROM differences AS d
+JOIN compared AS c USING (group_id)
+JOIN unnest(CAST(:calendars AS text[]), CAST(:lapse_days AS date[])) AS l (calendar, lapse_day)
+    ON l.calendar = d.calendar
+JOIN corporate_actions AS s ON s.kind <> 'split' AND s.currency = d.currency
+    AND s.ex_date <= d.as_of AND s.pay_date > d.as_of AND s.pay_date >= l.lapse_day
+JOIN book_positions AS p ON (p.account_id, p.as_of, p.security_id) = (c.account_id, c.book_as_of, s.security_id)
+WHERE d.kind = 'cash' AND NOT EXISTS (
+    SELECT FROM book_transactions AS t
+    WHERE t.account_id = c.account_id AND t.kind = 'income' AND t.security_id = s.security_id
+        AND t.trade_date >= s.ex_date AND t.trade_date <= c.book_as_of
+)
+GROUP BY d.custodian_account_id, d.subject, s.id
+HAVING sum(p.quantity_traded) <> 0;
+
+-- name: reason_fee
+-- A fee that the custodian has taken and the book does not know yet.
+INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, row)
+SELECT
+    d.custodian_account_id, d.subject, 'fee',
+    row_number() OVER (PARTITION BY d.custodian_account_id, d.subject ORDER BY x.trade_date, x.reference),
+    x.amount, late.day,
+    jsonb_build_object(
+        'statement_id', x.statement_id, 'line', x.line, 'reference', x.reference, 'kind', x.kind,
+        'trade_date', x.trade_date, 'amount', x.amount::text, 'description', x.description
+    )
+FROM differences AS d
+JOIN differences AS f ON f.group_id = d.group_id AND f.kind = 'transaction_missing_in_book' AND f.currency = d.currency
+JOIN statement_transactions AS x
+    ON x.statement_id = CAST(f.evidence #>> '{transaction,statement_id}' AS bigint)
+    AND x.row = CAST(f.evidence #>> '{transaction,row}' AS bigint)
+JOIN business_days AS taken ON (taken.calendar, taken.day) = (d.calendar, x.trade_date)
+JOIN LATERAL (
+    SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = taken.number + :patience_days
+) AS late ON TRUE
+WHERE d.kind = 'cash' AND x.kind IN ('expense', 'interest') AND x.amount < 0
+    AND x.trade_date <= d.as_of AND d.as_of < late.day;
+
+-- name: reason_fx_rounding
+-- Amounts that were converted, matched with each other, and rounded by each side in its own way.
+INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, row)
+SELECT
+    d.custodian_account_id, d.subject, 'fx_rounding',
+    row_number() OVER (PARTITION BY d.custodian_account_id, d.subject ORDER BY x.trade_date, x.reference),
+    x.amount - b.amount,
+    jsonb_build_object(
+        'statement_id', x.statement_id, 'line', x.line, 'reference', x.reference, 'trade_date', x.trade_date,
+        'ours', b.amount::text, 'theirs', x.amount::text, 'amount', (x.amount - b.amount)::text,
+        'rate', coalesce(x.fx_rate, b.fx_rate)::text
+    )
+FROM differences AS d
+JOIN compared_custodians AS k ON k.group_id = d.group_id
+JOIN matched_statement_transactions AS m
+    ON m.custodian_account_id = k.custodian_account_id AND m.rule IN ('id', 'figures')
+JOIN statement_transactions AS x ON (x.statement_id, x.row) = (m.statement_id, m.row)
+JOIN matched_book_transactions AS n USING (match_id)
+JOIN book_transactions AS b ON b.id = n.book_transaction_id
+WHERE d.kind = 'cash' AND x.currency = d.currency AND b.currency = d.currency
+    AND coalesce(x.fx_rate, b.fx_rate) IS NOT NULL AND x.trade_date <= d.as_of AND b.trade_date <= d.book_as_of
+    AND x.amount <> b.amount
+    AND abs(x.amount - b.amount) <= CASE WHEN d.currency = ANY (CAST(:whole_currencies AS text[])) THEN 1 ELSE 0.01 END;
+
+-- name: apply
+WITH short AS (
+    SELECT custodian_account_id, subject, remainder, allowed
+    FROM differences
+    WHERE abs(remainder) > allowed
+),
+offers AS (
+    SELECT
+        custodian_account_id, subject, 0 AS single, sum(amount) AS amount, max(until) AS until,
+        jsonb_agg(row ORDER BY place) AS rows, bool_or(must_suffice) AS must_suffice
+    FROM reasons
+    WHERE kind = :kind
+    GROUP BY custodian_account_id, subject
+    UNION ALL
+    SELECT custodian_account_id, subject, place, amount, until, jsonb_build_array(row), TRUE
+    FROM reasons
+    WHERE kind = :kind
+),
+chosen_offers AS (
+    SELECT DISTINCT ON (custodian_account_id, subject) *
+    FROM offers
+    JOIN short USING (custodian_account_id, subject)
+    WHERE abs(remainder - amount) <= allowed OR NOT must_suffice AND abs(remainder - amount) < abs(remainder)
+    ORDER BY custodian_account_id, subject, abs(remainder - amount) > allowed, single
+)
+UPDATE differences AS d
+SET
+    remainder = d.remainder - o.amount,
+    explanations = d.explanations || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+        'kind', CAST(:kind AS text), 'amount', o.amount::text, 'until', o.until, 'rows', o.rows
+    ))),
+    expected_by = greatest(d.expected_by, o.until)
+FROM chosen_offers AS o
+WHERE (d.custodian_account_id, d.subject) = (o.custodian_account_id, o.subject);
+
+-- name: round
+-- Both sides are written with different numbers of decimals, and agree to half a unit of the coarser one.
+UPDATE differences AS d
+SET
+    remainder = 0,
+    explanations = d.explanations || jsonb_build_array(jsonb_build_object(
+        'kind', 'rounding', 'amount', d.remainder::text,
+        'rows', jsonb_build_array(jsonb_build_object(
+            'coarser', CASE WHEN scale(d.ours) < scale(d.theirs) THEN 'ours' ELSE 'theirs' END,
+            'decimals', coarser.decimals, 'amount', d.remainder::text
+        ))
+    ))
+FROM differences AS x
+CROSS JOIN LATERAL (SELECT least(scale(x.ours), scale(x.theirs)) AS decimals) AS coarser
+WHERE (d.custodian_account_id, d.subject) = (x.custodian_account_id, x.subject)
+    AND x.kind IN ('quantity', 'cash')
+    AND abs(x.remainder) > x.allowed
+    AND scale(x.ours) <> scale(x.theirs)
+    AND coarser.decimals >= CASE
+        WHEN x.kind = 'cash' AND x.currency = ANY (CAST(:whole_currencies AS text[])) THEN 0
+        ELSE 2
+    END
+    AND abs(x.remainder) <= 0.5 * 10::numeric ^ (-coarser.decimals);

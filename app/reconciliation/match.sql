@@ -1,0 +1,547 @@
+-- Matching the transactions of a shard, in the order in which it runs: by the custodian's own id; by equal figures; by
+-- figures and dates that are near; whole groups by reference and sum. Every row is matched once: rows that were matched
+-- are rows of `matched_book_transactions` and `matched_statement_transactions`, whose keys they are.
+
+-- name: create_custodians
+CREATE TEMPORARY TABLE IF NOT EXISTS compared_custodians (
+    group_id bigint NOT NULL,
+    custodian_account_id bigint PRIMARY KEY,
+    calendar text NOT NULL,
+    as_of date NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: create_business_days
+-- Each day's number among the business days of its calendar; a day without business has that of the last one.
+CREATE TEMPORARY TABLE IF NOT EXISTS business_days (
+    calendar text NOT NULL,
+    day date NOT NULL,
+    number bigint NOT NULL,
+    PRIMARY KEY (calendar, day)
+) ON COMMIT DELETE ROWS;
+
+-- name: create_taken
+CREATE TEMPORARY TABLE IF NOT EXISTS taken (
+    statement_id bigint PRIMARY KEY,
+    group_id bigint NOT NULL,
+    custodian_account_id bigint NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: create_theirs
+CREATE TEMPORARY TABLE IF NOT EXISTS their_transactions (
+    group_id bigint NOT NULL,
+    custodian_account_id bigint NOT NULL,
+    reference text NOT NULL,
+    group_reference text NOT NULL,
+    statement_id bigint NOT NULL,
+    row bigint NOT NULL,
+    class text NOT NULL,
+    security_id bigint,
+    is_of_a_security boolean NOT NULL,
+    trade_date date NOT NULL,
+    settle_date date,
+    quantity numeric,
+    amount numeric,
+    currency text NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: create_ours
+CREATE TEMPORARY TABLE IF NOT EXISTS our_transactions (
+    group_id bigint NOT NULL,
+    book_transaction_id bigint NOT NULL,
+    reference text NOT NULL,
+    custodian_reference text,
+    class text NOT NULL,
+    security_id bigint,
+    trade_date date NOT NULL,
+    settle_date date NOT NULL,
+    quantity numeric NOT NULL,
+    amount numeric NOT NULL,
+    currency text NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: create_matched
+CREATE TEMPORARY TABLE IF NOT EXISTS newly_matched (
+    match_id bigint NOT NULL,
+    rule text NOT NULL,
+    -- One of the two sides, or both.
+    custodian_account_id bigint,
+    reference text,
+    book_transaction_id bigint
+) ON COMMIT DELETE ROWS;
+
+-- name: create_candidates
+CREATE TEMPORARY TABLE IF NOT EXISTS candidates (
+    custodian_account_id bigint NOT NULL,
+    reference text NOT NULL,
+    book_transaction_id bigint NOT NULL,
+    -- Less is better. It says the same whichever side is ours.
+    place bigint NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- name: custodians
+INSERT INTO compared_custodians (group_id, custodian_account_id, calendar, as_of)
+SELECT c.group_id, coalesce(l.custodian_account_id, c.custodian_account_id), c.calendar, c.as_of
+FROM compared AS c
+LEFT JOIN (
+    SELECT DISTINCT group_id, custodian_account_id
+    FROM run_links
+    WHERE run_id = :run_id AND group_id BETWEEN :first_account_id AND :last_account_id
+) AS l USING (group_id)
+WHERE c.account_id = c.group_id;
+
+-- name: business_days
+INSERT INTO business_days (calendar, day, number)
+SELECT calendar, day, number
+FROM unnest(CAST(:calendars AS text[]), CAST(:days AS date[]), CAST(:numbers AS bigint[])) AS d (calendar, day, number);
+
+-- name: take_up
+-- Statements whose transactions were not looked at before.
+INSERT INTO taken (statement_id, group_id, custodian_account_id)
+SELECT s.id, c.group_id, c.custodian_account_id
+FROM compared_custodians AS c
+JOIN statements AS s USING (custodian_account_id)
+WHERE s.states_transactions AND s.matched_run_id IS NULL AND s.state = 'accepted' AND s.as_of <= c.as_of;
+
+-- name: has_work
+SELECT EXISTS (SELECT FROM taken) OR EXISTS (
+    SELECT FROM breaks
+    WHERE account_id BETWEEN :first_account_id AND :last_account_id AND state <> 'closed' AND kind LIKE 'transaction%'
+);
+
+-- name: withdraw
+-- A statement that replaces another one of the same day takes back what it does not repeat.
+WITH withdrawn AS (
+    SELECT m.match_id
+    FROM taken AS t
+    JOIN statements AS s ON s.id = t.statement_id
+    JOIN statements AS old ON (old.custodian_account_id, old.as_of, old.currency)
+            = (s.custodian_account_id, s.as_of, s.currency)
+        AND old.id < s.id AND old.matched_run_id IS NOT NULL
+    JOIN statement_transactions AS gone ON gone.statement_id = old.id
+    JOIN matched_statement_transactions AS m
+        ON (m.custodian_account_id, m.reference) = (s.custodian_account_id, gone.reference)
+    WHERE NOT EXISTS (
+        SELECT FROM statement_transactions AS kept
+        WHERE kept.statement_id = s.id AND kept.reference = gone.reference
+    )
+),
+ours AS (DELETE FROM matched_book_transactions WHERE match_id IN (SELECT match_id FROM withdrawn))
+DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM withdrawn);
+
+-- name: theirs
+-- New rows, and those that are breaks still. Of a transaction that several statements list the last one counts.
+INSERT INTO their_transactions (
+    group_id, custodian_account_id, reference, group_reference, statement_id, row, class, security_id,
+    is_of_a_security, trade_date, settle_date, quantity, amount, currency
+)
+WITH looked_at AS (
+    SELECT t.group_id, t.custodian_account_id, t.statement_id, x.row
+    FROM taken AS t
+    JOIN statement_transactions AS x USING (statement_id)
+    UNION ALL
+    SELECT
+        c.group_id, c.custodian_account_id,
+        CAST(b.evidence #>> '{transaction,statement_id}' AS bigint), CAST(b.evidence #>> '{transaction,row}' AS bigint)
+    FROM breaks AS b
+    JOIN compared_custodians AS c USING (custodian_account_id)
+    WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
+        AND b.kind = 'transaction_missing_in_book'
+)
+SELECT DISTINCT ON (k.custodian_account_id, x.reference)
+    k.group_id,
+    k.custodian_account_id,
+    x.reference,
+    x.group_reference,
+    x.statement_id,
+    x.row,
+    CASE
+        WHEN x.kind IN ('buy', 'reinvest') THEN 'buy'
+        WHEN x.kind IN ('income', 'interest', 'return_of_capital') THEN 'income'
+        WHEN x.kind = 'expense' THEN 'fee'
+        WHEN x.kind IN ('transfer', 'journal') THEN CASE WHEN x.instrument_id IS NULL THEN 'cash' ELSE 'transfer' END
+        WHEN x.kind IN ('sell', 'split', 'cash') THEN x.kind
+        ELSE 'other'
+    END,
+    r.security_id,
+    x.instrument_id IS NOT NULL,
+    x.trade_date,
+    x.settle_date,
+    x.quantity,
+    x.amount,
+    x.currency
+FROM looked_at AS k
+JOIN statement_transactions AS x USING (statement_id, row)
+JOIN statements AS s ON s.id = x.statement_id
+LEFT JOIN instrument_securities AS r
+    ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to
+WHERE NOT EXISTS (
+    SELECT FROM statements AS newer
+    WHERE (newer.custodian_account_id, newer.as_of, newer.currency) = (s.custodian_account_id, s.as_of, s.currency)
+        AND newer.id > s.id AND newer.state = 'accepted' AND newer.states_transactions
+)
+ORDER BY k.custodian_account_id, x.reference, s.as_of DESC, s.id DESC, x.row;
+
+-- name: unmatch
+-- A transaction that was matched with other figures is matched anew.
+WITH corrected AS (
+    SELECT m.match_id
+    FROM their_transactions AS t
+    JOIN matched_statement_transactions AS m USING (custodian_account_id, reference)
+    JOIN statement_transactions AS old ON (old.statement_id, old.row) = (m.statement_id, m.row)
+    JOIN statement_transactions AS new ON (new.statement_id, new.row) = (t.statement_id, t.row)
+    WHERE (old.kind, old.trade_date, old.quantity, old.amount, old.currency)
+            IS DISTINCT FROM (new.kind, new.trade_date, new.quantity, new.amount, new.currency)
+        OR old.instrument_id IS DISTINCT FROM new.instrument_id
+),
+ours AS (DELETE FROM matched_book_transactions WHERE match_id IN (SELECT match_id FROM corrected))
+DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM corrected);
+
+-- name: forget_matched
+DELETE FROM their_transactions AS t
+USING matched_statement_transactions AS m
+WHERE (m.custodian_account_id, m.reference) = (t.custodian_account_id, t.reference);
+
+-- name: ours
+-- Rows of the accounts that are looked at which are near in time, and those that are breaks still.
+INSERT INTO our_transactions (
+    group_id, book_transaction_id, reference, custodian_reference, class, security_id, trade_date, settle_date,
+    quantity, amount, currency
+)
+WITH asked AS (
+    SELECT group_id FROM taken
+    UNION
+    SELECT account_id FROM breaks
+    WHERE account_id BETWEEN :first_account_id AND :last_account_id AND state <> 'closed' AND kind LIKE 'transaction%'
+),
+looked_at AS (
+    SELECT c.group_id, b.id
+    FROM compared AS c
+    JOIN asked USING (group_id)
+    JOIN book_transactions AS b ON b.account_id = c.account_id
+        AND b.trade_date BETWEEN c.as_of - CAST(:look_back_days AS integer) AND c.as_of + 14
+    UNION
+    SELECT c.group_id, CAST(b.evidence #>> '{transaction,book_transaction_id}' AS bigint)
+    FROM breaks AS b
+    JOIN compared_custodians AS c USING (custodian_account_id)
+    WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
+        AND b.kind = 'transaction_missing_at_custodian'
+)
+SELECT
+    k.group_id,
+    b.id,
+    b.reference,
+    b.custodian_reference,
+    CASE
+        WHEN b.kind IN ('deposit', 'withdrawal') THEN 'cash'
+        WHEN b.kind = 'transfer' AND b.security_id IS NULL THEN 'cash'
+        ELSE b.kind
+    END,
+    b.security_id,
+    b.trade_date,
+    b.settle_date,
+    b.quantity,
+    b.amount,
+    b.currency
+FROM looked_at AS k
+JOIN book_transactions AS b USING (id)
+WHERE NOT EXISTS (SELECT FROM matched_book_transactions AS m WHERE m.book_transaction_id = b.id);
+
+-- name: match_by_id
+INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
+SELECT nextval('transaction_match_number'), 'id', t.custodian_account_id, t.reference, o.book_transaction_id
+FROM (
+    SELECT *, count(*) OVER (PARTITION BY group_id, reference) AS namesakes FROM their_transactions
+) AS t
+JOIN (
+    SELECT *, count(*) OVER (PARTITION BY group_id, custodian_reference) AS namesakes
+    FROM our_transactions
+    WHERE custodian_reference IS NOT NULL
+) AS o ON (o.group_id, o.custodian_reference) = (t.group_id, t.reference)
+WHERE t.namesakes = 1 AND o.namesakes = 1;
+
+-- name: match_by_figures
+-- Rows that say the same are as good as each other: the first goes with the first.
+INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
+SELECT nextval('transaction_match_number'), 'figures', t.custodian_account_id, t.reference, o.book_transaction_id
+FROM (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY group_id, class, security_id, trade_date, coalesce(quantity, 0), coalesce(amount, 0), currency
+            ORDER BY reference, custodian_account_id
+        ) AS place
+    FROM their_rest
+    WHERE security_id IS NOT NULL OR NOT is_of_a_security
+) AS t
+JOIN (
+    SELECT
+        *,
+        row_number() OVER (
+            PARTITION BY group_id, class, security_id, trade_date, quantity, amount, currency
+            ORDER BY reference, book_transaction_id
+        ) AS place
+    FROM our_rest
+) AS o
+    ON (o.group_id, o.class, coalesce(o.security_id, 0), o.trade_date, o.quantity, o.amount, o.currency, o.place)
+        = (
+            t.group_id, t.class, coalesce(t.security_id, 0), t.trade_date, coalesce(t.quantity, 0),
+            coalesce(t.amount, 0), t.currency, t.place
+        );
+
+-- name: find_candidates
+-- Pairs that may be the same: class, security and currency agree as far as both sides say, quantity and amount to the
+-- tolerance, a date to the given number of business days.
+INSERT INTO candidates (custodian_account_id, reference, book_transaction_id, place)
+SELECT
+    t.custodian_account_id,
+    t.reference,
+    o.book_transaction_id,
+    row_number() OVER (
+        ORDER BY
+            near.days,
+            abs(coalesce(t.amount, o.amount) - o.amount) + abs(coalesce(t.quantity, o.quantity) - o.quantity),
+            least(t.trade_date, o.trade_date),
+            greatest(t.trade_date, o.trade_date),
+            least(t.reference, o.reference),
+            greatest(t.reference, o.reference),
+            t.custodian_account_id,
+            o.book_transaction_id
+    )
+FROM their_rest AS t
+JOIN our_rest AS o
+    ON (o.group_id, o.currency) = (t.group_id, t.currency)
+    AND (t.class = o.class OR t.class = 'cash' OR o.class IN ('cash', 'other'))
+    AND (
+        t.security_id = o.security_id
+        OR NOT t.is_of_a_security
+        OR o.security_id IS NULL AND o.class IN ('cash', 'other')
+    )
+    AND num_nonnulls(t.quantity, t.amount) > 0
+JOIN compared AS c ON c.group_id = t.group_id AND c.account_id = c.group_id
+LEFT JOIN securities AS s ON s.id = t.security_id
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce((
+            SELECT greatest(absolute, relative * greatest(abs(t.quantity), abs(o.quantity)))
+            FROM tolerances
+            WHERE figure = 'quantity'
+                AND coalesce(asset_class, s.asset_class) = s.asset_class
+                AND coalesce(currency, s.currency) = s.currency
+            ORDER BY asset_class IS NULL, currency IS NULL
+            LIMIT 1
+        ), 0) AS quantity,
+        coalesce((
+            SELECT greatest(absolute, relative * greatest(abs(t.amount), abs(o.amount)))
+            FROM tolerances
+            WHERE figure = 'cash' AND coalesce(currency, t.currency) = t.currency
+            ORDER BY currency IS NULL
+            LIMIT 1
+        ), 0) AS amount
+) AS allowed
+CROSS JOIN LATERAL (
+    SELECT min(abs(theirs.number - ours.number)) AS days
+    FROM (VALUES (t.trade_date, o.trade_date), (t.trade_date, o.settle_date), (t.settle_date, o.settle_date))
+        AS dates (their_date, our_date)
+    JOIN business_days AS theirs ON (theirs.calendar, theirs.day) = (c.calendar, dates.their_date)
+    JOIN business_days AS ours ON (ours.calendar, ours.day) = (c.calendar, dates.our_date)
+) AS near
+WHERE near.days <= :match_days
+    AND (t.quantity IS NULL OR abs(t.quantity - o.quantity) <= allowed.quantity)
+    AND (t.amount IS NULL OR abs(t.amount - o.amount) <= allowed.amount);
+
+-- name: match_best
+-- Pairs of which neither side has a better one; again until none is left.
+WITH best AS (
+    SELECT custodian_account_id, reference, book_transaction_id
+    FROM (
+        SELECT
+            *,
+            min(place) OVER (PARTITION BY custodian_account_id, reference) AS best_of_theirs,
+            min(place) OVER (PARTITION BY book_transaction_id) AS best_of_ours
+        FROM candidates
+    ) AS ranked
+    WHERE place = best_of_theirs AND place = best_of_ours
+),
+matched AS (
+    INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
+    SELECT nextval('transaction_match_number'), 'figures', custodian_account_id, reference, book_transaction_id
+    FROM best
+)
+DELETE FROM candidates AS c
+USING best AS b
+WHERE (c.custodian_account_id, c.reference) = (b.custodian_account_id, b.reference)
+    OR c.book_transaction_id = b.book_transaction_id;
+
+-- name: match_groups
+-- Several of ours that are one of theirs, or the other way round: they share a reference, and sum to the same.
+INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
+WITH theirs AS (
+    SELECT
+        group_id, currency, security_id, shared,
+        count(*) AS rows,
+        coalesce(sum(quantity), 0) AS quantity,
+        coalesce(sum(amount), 0) AS amount,
+        array_agg(custodian_account_id) AS custodian_account_ids,
+        array_agg(reference) AS references
+    FROM (
+        SELECT *, CASE WHEN :by_group THEN group_reference ELSE reference END AS shared FROM their_rest
+    ) AS named
+    WHERE shared <> '' AND (security_id IS NOT NULL OR NOT is_of_a_security)
+    GROUP BY group_id, currency, security_id, shared
+),
+ours AS (
+    SELECT
+        group_id, currency, security_id, custodian_reference AS shared,
+        count(*) AS rows,
+        sum(quantity) AS quantity,
+        sum(amount) AS amount,
+        array_agg(book_transaction_id) AS book_transaction_ids
+    FROM our_rest
+    WHERE custodian_reference IS NOT NULL
+    GROUP BY group_id, currency, security_id, custodian_reference
+),
+agreed AS (
+    SELECT nextval('transaction_match_number') AS match_id, t.custodian_account_ids, t.references, o.book_transaction_ids
+    FROM theirs AS t
+    JOIN ours AS o
+        ON (o.group_id, o.currency, o.shared) = (t.group_id, t.currency, t.shared)
+        AND o.security_id IS NOT DISTINCT FROM t.security_id
+    WHERE (t.rows = 1 OR o.rows = 1)
+        AND t.quantity = o.quantity
+        AND abs(t.amount - o.amount) <= coalesce((
+            SELECT greatest(absolute, relative * greatest(abs(t.amount), abs(o.amount)))
+            FROM tolerances
+            WHERE figure = 'cash' AND coalesce(currency, t.currency) = t.currency
+            ORDER BY currency IS NULL
+            LIMIT 1
+        ), 0)
+)
+SELECT match_id, 'group', theirs.custodian_account_id, theirs.reference, NULL
+FROM agreed
+CROSS JOIN unnest(custodian_account_ids, references) AS theirs (custodian_account_id, reference)
+UNION ALL
+SELECT match_id, 'group', NULL, NULL, ours.book_transaction_id
+FROM agreed
+CROSS JOIN unnest(book_transaction_ids) AS ours (book_transaction_id);
+
+-- name: keep_theirs
+INSERT INTO matched_statement_transactions (
+    custodian_account_id, reference, match_id, run_id, rule, statement_id, row
+)
+SELECT m.custodian_account_id, m.reference, m.match_id, :run_id, m.rule, t.statement_id, t.row
+FROM newly_matched AS m
+JOIN their_transactions AS t USING (custodian_account_id, reference);
+
+-- name: keep_ours
+INSERT INTO matched_book_transactions (book_transaction_id, match_id, run_id, rule)
+SELECT book_transaction_id, match_id, :run_id, rule
+FROM newly_matched
+WHERE book_transaction_id IS NOT NULL;
+
+-- name: done
+UPDATE statements AS s SET matched_run_id = :run_id FROM taken AS t WHERE s.id = t.statement_id;
+
+-- name: their_leftovers
+INSERT INTO differences (
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
+    currency, theirs, difference, evidence
+)
+SELECT
+    t.group_id, c.account_id, t.custodian_account_id, c.calendar, c.as_of, c.book_as_of, ARRAY[t.statement_id],
+    'custodian:' || t.reference, 'transaction_missing_in_book', t.security_id, t.currency,
+    figure.theirs, figure.theirs,
+    jsonb_build_object('transaction', jsonb_strip_nulls(jsonb_build_object(
+        'statement_id', x.statement_id, 'row', x.row, 'line', x.line, 'reference', x.reference, 'kind', x.kind,
+        'trade_date', x.trade_date, 'settle_date', x.settle_date, 'quantity', x.quantity::text,
+        'amount', x.amount::text, 'name', coalesce(i.name, i.scheme || ' ' || i.identifier),
+        'description', nullif(x.description, '')
+    )))
+FROM their_rest AS t
+JOIN compared AS c ON c.group_id = t.group_id AND c.account_id = c.group_id
+JOIN statement_transactions AS x USING (statement_id, row)
+LEFT JOIN instruments AS i ON i.id = x.instrument_id
+CROSS JOIN LATERAL (SELECT coalesce(nullif(t.amount, 0), t.quantity, 0) AS theirs) AS figure;
+
+-- name: our_leftovers
+-- Only on days whose transactions a statement lists, all of them: about others the custodian says nothing.
+INSERT INTO differences (
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, subject, kind, security_id, currency,
+    ours, difference, evidence
+)
+SELECT
+    o.group_id, c.account_id, c.custodian_account_id, c.calendar, c.as_of, c.book_as_of,
+    'book:' || o.reference || CASE WHEN b.account_id = c.account_id THEN '' ELSE '@' || b.account_id END,
+    'transaction_missing_at_custodian', o.security_id, o.currency,
+    figure.ours, -figure.ours,
+    jsonb_build_object('transaction', jsonb_strip_nulls(jsonb_build_object(
+        'book_transaction_id', b.id, 'reference', b.reference, 'kind', b.kind, 'trade_date', b.trade_date,
+        'settle_date', b.settle_date, 'quantity', b.quantity::text, 'amount', b.amount::text,
+        'description', nullif(b.description, '')
+    )))
+FROM our_rest AS o
+JOIN compared AS c ON c.group_id = o.group_id AND c.account_id = c.group_id
+JOIN book_transactions AS b ON b.id = o.book_transaction_id
+CROSS JOIN LATERAL (SELECT coalesce(nullif(o.amount, 0), o.quantity) AS ours) AS figure
+WHERE EXISTS (
+    SELECT
+    FROM compared_custodians AS k
+    JOIN statements AS s USING (custodian_account_id)
+    WHERE k.group_id = o.group_id AND s.state = 'accepted' AND s.as_of <= k.as_of
+        AND s.as_of >= o.trade_date AND o.trade_date BETWEEN s.period_from AND s.period_to
+);
+
+-- name: disagreements
+-- Matched by id, and yet not the same; looked at again as long as the break stands.
+INSERT INTO differences (
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
+    currency, ours, theirs, difference, evidence
+)
+WITH asked AS (
+    SELECT custodian_account_id, reference FROM newly_matched WHERE rule = 'id'
+    UNION
+    SELECT custodian_account_id, substr(subject, length('custodian:') + 1)
+    FROM breaks
+    WHERE account_id BETWEEN :first_account_id AND :last_account_id AND state <> 'closed' AND kind = 'transaction'
+)
+SELECT
+    k.group_id, c.account_id, k.custodian_account_id, c.calendar, c.as_of, c.book_as_of, ARRAY[x.statement_id],
+    'custodian:' || x.reference, 'transaction', b.security_id, x.currency,
+    figure.ours, figure.theirs, figure.theirs - figure.ours,
+    jsonb_build_object('transaction', jsonb_strip_nulls(jsonb_build_object(
+        'statement_id', x.statement_id, 'row', x.row, 'line', x.line, 'reference', x.reference, 'kind', x.kind,
+        'trade_date', x.trade_date, 'settle_date', x.settle_date, 'quantity', x.quantity::text,
+        'amount', x.amount::text, 'name', coalesce(i.name, i.scheme || ' ' || i.identifier)
+    )), 'ours', jsonb_strip_nulls(jsonb_build_object(
+        'book_transaction_id', b.id, 'reference', b.reference, 'kind', b.kind, 'trade_date', b.trade_date,
+        'settle_date', b.settle_date, 'quantity', b.quantity::text, 'amount', b.amount::text, 'currency', b.currency
+    )))
+FROM asked AS a
+JOIN compared_custodians AS k USING (custodian_account_id)
+JOIN compared AS c ON c.group_id = k.group_id AND c.account_id = c.group_id
+JOIN matched_statement_transactions AS m
+    ON (m.custodian_account_id, m.reference) = (a.custodian_account_id, a.reference) AND m.rule = 'id'
+JOIN matched_book_transactions AS n USING (match_id)
+JOIN statement_transactions AS x ON (x.statement_id, x.row) = (m.statement_id, m.row)
+JOIN book_transactions AS b ON b.id = n.book_transaction_id
+LEFT JOIN instruments AS i ON i.id = x.instrument_id
+LEFT JOIN instrument_securities AS r
+    ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to
+CROSS JOIN LATERAL (
+    SELECT
+        x.amount IS NOT NULL AND abs(x.amount - b.amount) > coalesce((
+            SELECT greatest(absolute, relative * greatest(abs(x.amount), abs(b.amount)))
+            FROM tolerances
+            WHERE figure = 'cash' AND coalesce(currency, x.currency) = x.currency
+            ORDER BY currency IS NULL
+            LIMIT 1
+        ), 0) AS amount,
+        x.quantity IS NOT NULL AND x.quantity <> b.quantity AS quantity,
+        x.currency <> b.currency AS currency,
+        r.security_id <> b.security_id AS security
+) AS differs
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN differs.amount OR NOT differs.quantity THEN b.amount ELSE b.quantity END AS ours,
+        CASE WHEN differs.amount OR NOT differs.quantity THEN coalesce(x.amount, b.amount) ELSE x.quantity END AS theirs
+) AS figure
+WHERE differs.amount OR differs.quantity OR differs.currency OR differs.security;

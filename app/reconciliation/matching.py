@@ -1,0 +1,69 @@
+"""Matching a shard's transactions; the statements are in `match.sql` beside this file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.reconciliation.queries import sql
+
+#: Business days that two dates of one transaction may be apart.
+MATCH_DAYS = 3
+#: Days before the compared date in which the book's transactions are looked at.
+LOOK_BACK_DAYS = 62
+
+
+def match_transactions(session: Session, shard: Mapping[str, Any]) -> None:
+    """Match what is new or still a break, keep the matches, and add what is left over to the differences.
+
+    Args:
+        session: the transaction of the shard, in which its groups are chosen already.
+        shard: the parameters of its statements.
+    """
+    session.execute(sql("take_up"))
+    if not session.execute(sql("has_work"), shard).scalar_one():
+        return
+    session.execute(sql("withdraw"))
+    session.execute(sql("theirs"), shard)
+    session.execute(sql("unmatch"))
+    session.execute(sql("forget_matched"))
+    session.execute(sql("ours"), {**shard, "look_back_days": LOOK_BACK_DAYS})
+    for name in ("their_transactions", "our_transactions"):
+        session.execute(text(f"ANALYZE {name}"))
+    session.execute(sql("match_by_id"))
+    _match_rest(session, "match_by_figures")
+    _match_rest(session, "find_candidates", match_days=MATCH_DAYS)
+    while session.execute(sql("match_best")).rowcount:  # type: ignore[attr-defined]
+        pass
+    for by_group in (False, True):
+        _match_rest(session, "match_groups", by_group=by_group)
+    session.execute(sql("keep_theirs"), shard)
+    session.execute(sql("keep_ours"), shard)
+    session.execute(sql("done"), shard)
+    _match_rest(session, "their_leftovers")
+    _match_rest(session, "our_leftovers")
+    session.execute(sql("disagreements"), shard)
+
+
+#: What no match has so far.
+_REST = """
+    WITH their_rest AS NOT MATERIALIZED (
+        SELECT t.*
+        FROM their_transactions AS t
+        WHERE NOT EXISTS (
+            SELECT FROM newly_matched AS m
+            WHERE (m.custodian_account_id, m.reference) = (t.custodian_account_id, t.reference)
+        )
+    ),
+    our_rest AS NOT MATERIALIZED (
+        SELECT o.*
+        FROM our_transactions AS o
+        WHERE NOT EXISTS (SELECT FROM newly_matched AS m WHERE m.book_transaction_id = o.book_transaction_id)
+    )
+"""
+
+
+def _match_rest(session: Session, name: str, **parameters: Any) -> None:
+    session.execute(text("ANALYZE newly_matched"))
+    session.execute(sql(name, before=_REST), parameters)

@@ -1,0 +1,350 @@
+-- Keeping what was found: its value, the break that it is, and what happened to that.
+
+-- name: value
+-- What a break is worth in the base currency: the remainder, or where explanations leave none the whole difference, at
+-- the price that the statement gives, else the newest that is kept, and the newest reference rates.
+UPDATE differences AS d
+SET
+    value = abs(v.figure) * v.price * v.rate,
+    valuation = jsonb_strip_nulls(jsonb_build_object(
+        'currency', CAST(:base_currency AS text), 'figure', v.figure::text,
+        'price', CASE WHEN v.is_quantity THEN v.price::text END,
+        'price_currency', CASE WHEN v.is_quantity THEN v.currency END,
+        'price_date', v.price_date, 'price_source', v.price_source,
+        'rate', trim_scale(round(v.rate, 12))::text,
+        'rate_date', v.rate_date,
+        'lacks', CASE
+            WHEN v.price IS NULL THEN 'price'
+            WHEN v.rate IS NULL THEN 'rate of ' || coalesce(v.currency, 'an unknown currency')
+        END
+    ))
+FROM (
+    SELECT
+        x.custodian_account_id, x.subject, basis.figure, basis.is_quantity,
+        CASE WHEN basis.is_quantity THEN coalesce(stated.price, kept.price) ELSE 1 END AS price,
+        CASE
+            WHEN stated.price IS NOT NULL THEN stated.currency
+            WHEN basis.is_quantity THEN kept.currency
+            ELSE x.currency
+        END AS currency,
+        CASE WHEN basis.is_quantity AND stated.price IS NULL THEN kept.price_date WHEN basis.is_quantity THEN x.as_of END
+            AS price_date,
+        CASE
+            WHEN NOT basis.is_quantity THEN NULL
+            WHEN stated.price IS NOT NULL THEN 'statement'
+            ELSE kept.source
+        END AS price_source,
+        fx.rate, fx.rate_date
+    FROM differences AS x
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE WHEN abs(x.remainder) > x.allowed THEN x.remainder ELSE x.difference END AS figure,
+            x.kind IN (
+                'quantity', 'missing_at_custodian', 'missing_in_book', 'unknown_security', 'ambiguous_security'
+            ) OR x.kind LIKE 'transaction%'
+                AND coalesce(CAST(x.evidence #>> '{transaction,amount}' AS numeric), 0) = 0 AS is_quantity
+    ) AS basis
+    LEFT JOIN securities AS s ON s.id = x.security_id
+    -- The market value a unit says what a bond's price in percent does not.
+    LEFT JOIN LATERAL (
+        SELECT
+            coalesce(
+                CAST(r ->> 'market_value' AS numeric) / nullif(CAST(r ->> 'quantity' AS numeric), 0),
+                CAST(r ->> 'price' AS numeric) / CASE WHEN s.asset_class = 'bond' THEN 100 ELSE 1 END
+            ) AS price,
+            r ->> 'currency' AS currency
+        FROM jsonb_array_elements(x.evidence -> 'statement_rows') AS r
+        WHERE basis.is_quantity AND coalesce(r ->> 'market_value', r ->> 'price') IS NOT NULL
+            AND (r ->> 'price' IS NOT NULL OR CAST(r ->> 'quantity' AS numeric) <> 0)
+        LIMIT 1
+    ) AS stated ON stated.price > 0
+    LEFT JOIN LATERAL (
+        SELECT price / CASE WHEN s.asset_class = 'bond' THEN 100 ELSE 1 END AS price, currency, price_date, source
+        FROM prices
+        WHERE basis.is_quantity AND security_id = x.security_id AND price_date <= x.as_of
+        ORDER BY price_date DESC, version DESC
+        LIMIT 1
+    ) AS kept ON stated.price IS NULL
+    LEFT JOIN LATERAL (
+        SELECT
+            to_base.rate / from_euro.rate AS rate,
+            nullif(least(to_base.rate_date, from_euro.rate_date), DATE '9999-12-31') AS rate_date
+        FROM (
+            SELECT CASE
+                WHEN NOT basis.is_quantity THEN x.currency
+                WHEN stated.price IS NOT NULL THEN stated.currency
+                ELSE kept.currency
+            END AS currency
+        ) AS from_
+        CROSS JOIN LATERAL (
+            SELECT 1 AS rate, DATE '9999-12-31' AS rate_date
+            WHERE from_.currency IN ('EUR', :base_currency)
+            UNION ALL
+            (
+                SELECT rate, rate_date FROM fx_rates
+                WHERE currency = from_.currency AND rate_date <= x.as_of ORDER BY rate_date DESC LIMIT 1
+            )
+            LIMIT 1
+        ) AS from_euro
+        CROSS JOIN LATERAL (
+            SELECT 1 AS rate, DATE '9999-12-31' AS rate_date
+            WHERE :base_currency = 'EUR' OR from_.currency = :base_currency
+            UNION ALL
+            (
+                SELECT rate, rate_date FROM fx_rates
+                WHERE currency = :base_currency AND rate_date <= x.as_of ORDER BY rate_date DESC LIMIT 1
+            )
+            LIMIT 1
+        ) AS to_base
+    ) AS fx ON TRUE
+    WHERE x.difference IS NOT NULL
+) AS v
+WHERE (d.custodian_account_id, d.subject) = (v.custodian_account_id, v.subject);
+
+-- name: record
+-- A break that was there stays the same break, whatever its kind becomes; what changed is told as an event. One that a
+-- person has resolved stays so until a later date still disagrees, and one that was written off until its figure changes.
+WITH before AS (
+    SELECT
+        d.*,
+        b.id AS break_id,
+        b.state AS old_state,
+        CASE WHEN kept.is_explained_elsewhere THEN b.remainder ELSE d.remainder END AS new_remainder,
+        CASE WHEN kept.is_explained_elsewhere THEN b.explanations ELSE d.explanations END AS new_explanations,
+        CASE WHEN kept.is_explained_elsewhere THEN b.expected_by ELSE d.expected_by END AS new_expected_by,
+        CASE
+            WHEN kept.is_settled THEN b.state
+            WHEN kept.is_explained_elsewhere OR d.explanations <> '[]' AND abs(d.remainder) <= d.allowed
+                THEN 'explained'
+            WHEN b.assignee IS NOT NULL THEN 'assigned'
+            ELSE 'open'
+        END AS new_state,
+        CASE
+            WHEN b.id IS NULL THEN 'opened'
+            WHEN b.state = 'closed' OR b.state IN ('resolved', 'written_off') AND NOT kept.is_settled THEN 'reopened'
+            WHEN NOT kept.is_same OR b.remainder IS DISTINCT FROM d.remainder AND NOT kept.is_explained_elsewhere
+                OR NOT kept.is_explained_elsewhere AND kinds.old IS DISTINCT FROM kinds.new THEN 'changed'
+        END AS event
+    FROM differences AS d
+    LEFT JOIN breaks AS b USING (custodian_account_id, subject)
+    CROSS JOIN LATERAL (
+        SELECT
+            (SELECT array_agg(e ->> 'kind') FROM jsonb_array_elements(b.explanations) AS e) AS old,
+            (SELECT array_agg(e ->> 'kind') FROM jsonb_array_elements(d.explanations) AS e) AS new
+    ) AS kinds
+    CROSS JOIN LATERAL (
+        SELECT
+            b.id IS NOT NULL
+                AND (b.kind, b.ours, b.theirs, b.difference) IS NOT DISTINCT FROM (d.kind, d.ours, d.theirs, d.difference)
+                AS is_same
+    ) AS same
+    CROSS JOIN LATERAL (
+        SELECT
+            same.is_same,
+            CASE b.state
+                WHEN 'resolved' THEN same.is_same AND d.as_of <= b.as_of
+                WHEN 'written_off' THEN (b.kind, b.difference) IS NOT DISTINCT FROM (d.kind, d.difference)
+                ELSE FALSE
+            END AS is_settled,
+            -- The other account is looked at again when the run ends.
+            b.state = 'explained' AND same.is_same AND kinds.old[cardinality(kinds.old)] = 'other_account'
+                AND kinds.old[1:cardinality(kinds.old) - 1] IS NOT DISTINCT FROM coalesce(kinds.new, '{}')
+                AND d.as_of < b.expected_by
+                AS is_explained_elsewhere
+    ) AS kept
+),
+written AS (
+    INSERT INTO breaks AS b (
+        custodian_account_id, account_id, subject, kind, state, security_id, currency, ours, theirs, difference,
+        remainder, explanations, expected_by, value, valuation, evidence, as_of, opened_as_of, first_run_id, last_run_id
+    )
+    SELECT
+        custodian_account_id, account_id, subject, kind, new_state, security_id, currency, ours, theirs, difference,
+        new_remainder, new_explanations, new_expected_by, value, valuation, evidence, as_of, as_of, :run_id, :run_id
+    FROM before
+    ON CONFLICT (custodian_account_id, subject) DO UPDATE SET
+        account_id = excluded.account_id,
+        kind = excluded.kind,
+        state = excluded.state,
+        security_id = excluded.security_id,
+        currency = excluded.currency,
+        ours = excluded.ours,
+        theirs = excluded.theirs,
+        difference = excluded.difference,
+        remainder = excluded.remainder,
+        explanations = excluded.explanations,
+        expected_by = excluded.expected_by,
+        value = excluded.value,
+        valuation = excluded.valuation,
+        evidence = excluded.evidence,
+        as_of = excluded.as_of,
+        last_run_id = excluded.last_run_id,
+        opened_as_of = CASE WHEN b.state = 'closed' THEN excluded.as_of ELSE b.opened_as_of END,
+        opened_at = CASE WHEN b.state = 'closed' THEN now() ELSE b.opened_at END,
+        closed_at = NULL
+    RETURNING b.id, b.custodian_account_id, b.subject
+),
+told AS (
+    INSERT INTO break_events (
+        break_id, run_id, event, kind, ours, theirs, difference, remainder, explanations, value, as_of
+    )
+    SELECT
+        w.id, :run_id, x.event, x.kind, x.ours, x.theirs, x.difference, x.new_remainder, x.new_explanations, x.value,
+        x.as_of
+    FROM before AS x
+    JOIN written AS w USING (custodian_account_id, subject)
+    WHERE x.event IS NOT NULL
+    RETURNING event
+)
+SELECT
+    (SELECT count(*) FROM before) AS found,
+    (SELECT count(*) FROM before WHERE new_state = 'explained') AS explained,
+    (SELECT count(*) FROM told WHERE event IN ('opened', 'reopened')) AS opened,
+    (SELECT count(*) FROM told WHERE event = 'changed') AS changed;
+
+-- name: close
+-- A break closes when what it is about was compared again and agrees; silence closes nothing.
+WITH looked_at AS (
+    SELECT
+        r.custodian_account_id, r.outcome, r.as_of, r.states_positions, r.statement_ids,
+        r.group_id
+    FROM run_accounts AS r
+    WHERE r.run_id = :run_id AND r.account_id BETWEEN :first_account_id AND :last_account_id
+        AND r.account_id = r.group_id AND r.custodian_account_id IS NOT NULL
+),
+custodians AS (
+    SELECT custodian_account_id, outcome, as_of, states_positions, statement_ids FROM looked_at
+    UNION ALL
+    SELECT l.custodian_account_id, o.outcome, o.as_of, o.states_positions, o.statement_ids
+    FROM looked_at AS o
+    JOIN (
+        SELECT DISTINCT group_id, custodian_account_id
+        FROM run_links
+        WHERE run_id = :run_id AND group_id BETWEEN :first_account_id AND :last_account_id
+    ) AS l ON l.group_id = o.group_id AND l.custodian_account_id <> o.custodian_account_id
+),
+gone AS (
+    UPDATE breaks AS b
+    SET state = 'closed', closed_at = now(), last_run_id = :run_id, as_of = coalesce(r.as_of, b.as_of)
+    FROM custodians AS r
+    WHERE b.custodian_account_id = r.custodian_account_id
+        AND b.state <> 'closed'
+        AND NOT EXISTS (
+            SELECT FROM differences AS d
+            WHERE (d.custodian_account_id, d.subject) = (b.custodian_account_id, b.subject)
+        )
+        AND CASE
+            WHEN b.subject = 'statement' THEN r.outcome <> 'already_newer'
+            WHEN b.kind = 'cash' THEN r.outcome = 'compared' AND EXISTS (
+                SELECT FROM statement_cash AS c
+                WHERE c.statement_id = ANY (r.statement_ids) AND c.currency = b.currency
+            )
+            WHEN b.kind LIKE 'transaction%' THEN r.outcome = 'compared'
+            ELSE r.outcome = 'compared' AND r.states_positions
+        END
+    RETURNING b.id, b.kind, b.as_of
+),
+told AS (
+    INSERT INTO break_events (break_id, run_id, event, kind, as_of)
+    SELECT id, :run_id, 'closed', kind, as_of
+    FROM gone
+    RETURNING 1
+)
+SELECT count(*) AS closed FROM told;
+
+-- name: advance
+UPDATE custodian_accounts AS c
+SET reconciled_to = k.as_of
+FROM compared_custodians AS k
+WHERE c.id = k.custodian_account_id AND c.reconciled_to IS DISTINCT FROM k.as_of;
+
+-- name: pair_accounts
+-- What one account of an owner has too much and another too little of: the same security or currency, the same figure,
+-- dates that are near. Each break is one of at most one pair.
+WITH owners AS (
+    SELECT DISTINCT a.user_id
+    FROM breaks AS b
+    JOIN accounts AS a ON a.id = b.account_id
+    WHERE b.last_run_id = :run_id AND b.state IN ('open', 'assigned')
+        AND b.kind IN ('missing_at_custodian', 'missing_in_book', 'quantity', 'cash')
+),
+offered AS (
+    SELECT
+        b.id, a.user_id, a.code, a.calendar, b.account_id, b.subject, b.remainder, b.as_of, b.opened_as_of,
+        row_number() OVER (
+            PARTITION BY a.user_id, b.subject, b.remainder ORDER BY b.opened_as_of, b.account_id, b.id
+        ) AS place
+    FROM owners AS o
+    JOIN accounts AS a USING (user_id)
+    JOIN breaks AS b ON b.account_id = a.id
+    WHERE b.state IN ('open', 'assigned') AND b.remainder <> 0
+        AND b.kind IN ('missing_at_custodian', 'missing_in_book', 'quantity', 'cash')
+)
+SELECT
+    more.id, more.code, more.calendar, more.remainder, more.as_of, more.opened_as_of,
+    less.id, less.code, less.calendar, less.remainder, less.as_of, less.opened_as_of
+FROM offered AS more
+JOIN offered AS less ON (less.user_id, less.subject, less.place) = (more.user_id, more.subject, more.place)
+    AND less.remainder = -more.remainder AND less.account_id <> more.account_id
+    AND abs(less.as_of - more.as_of) <= 7
+WHERE more.remainder > 0
+ORDER BY more.id;
+
+-- name: unpair_accounts
+-- An explanation by another account's break holds as long as that one is what it was.
+WITH held AS (
+    SELECT b.id, b.assignee, e.explanation, CAST(e.explanation #>> '{rows,0,break_id}' AS bigint) AS other_id
+    FROM breaks AS b
+    CROSS JOIN LATERAL (SELECT b.explanations -> -1 AS explanation) AS e
+    WHERE b.state = 'explained' AND e.explanation ->> 'kind' = 'other_account'
+        AND b.account_id IN (
+            SELECT other.id
+            FROM breaks AS touched
+            JOIN accounts AS mine ON mine.id = touched.account_id
+            JOIN accounts AS other ON other.user_id = mine.user_id
+            WHERE touched.last_run_id = :run_id
+        )
+),
+lapsed AS (
+    UPDATE breaks AS b
+    SET
+        state = CASE WHEN h.assignee IS NULL THEN 'open' ELSE 'assigned' END,
+        explanations = b.explanations - (-1),
+        remainder = b.remainder + CAST(h.explanation ->> 'amount' AS numeric),
+        expected_by = NULL
+    FROM held AS h
+    WHERE b.id = h.id AND NOT EXISTS (
+        SELECT FROM breaks AS o
+        WHERE o.id = h.other_id AND o.state = 'explained'
+            AND o.explanations -> -1 ->> 'kind' = 'other_account'
+            AND CAST(o.explanations -> -1 #>> '{rows,0,break_id}' AS bigint) = b.id
+            AND CAST(o.explanations -> -1 ->> 'amount' AS numeric) = -CAST(h.explanation ->> 'amount' AS numeric)
+    )
+    RETURNING b.id
+)
+INSERT INTO break_events (break_id, run_id, event, kind, ours, theirs, difference, remainder, explanations, value, as_of)
+SELECT b.id, :run_id, 'changed', b.kind, b.ours, b.theirs, b.difference,
+    b.remainder + CAST(b.explanations -> -1 ->> 'amount' AS numeric), b.explanations - (-1), b.value, b.as_of
+FROM breaks AS b
+JOIN lapsed USING (id);
+
+-- name: explain_by_account
+-- `breaks` is read as it was before this statement.
+WITH found AS (
+    SELECT *
+    FROM jsonb_to_recordset(CAST(:pairs AS jsonb)) AS p (break_id bigint, explanation jsonb, until date)
+),
+explained AS (
+    UPDATE breaks AS b
+    SET
+        state = 'explained',
+        explanations = b.explanations || jsonb_build_array(f.explanation),
+        remainder = b.remainder - CAST(f.explanation ->> 'amount' AS numeric),
+        expected_by = greatest(b.expected_by, f.until)
+    FROM found AS f
+    WHERE b.id = f.break_id
+    RETURNING b.id, b.kind, b.ours, b.theirs, b.difference, b.remainder, b.explanations, b.value, b.as_of
+)
+INSERT INTO break_events (break_id, run_id, event, kind, ours, theirs, difference, remainder, explanations, value, as_of)
+SELECT id, :run_id, 'changed', kind, ours, theirs, difference, remainder, explanations, value, as_of
+FROM explained;
