@@ -93,7 +93,7 @@ def compare_shard(
     match_transactions(session, shard)
     session.execute(sql("check_statements"), shard)
     session.execute(text("ANALYZE differences"))
-    explain_differences(session, last_days)
+    explain_differences(session)
     session.execute(sql("value"), {"base_currency": get_settings().base_currency})
     recorded = session.execute(sql("record"), shard).one()
     closed = session.execute(sql("close"), shard).scalar_one()

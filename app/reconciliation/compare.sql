@@ -39,6 +39,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared (
     calendar text NOT NULL,
     as_of date NOT NULL,
     book_as_of date NOT NULL,
+    -- Of a regular statement the date that should be here by now.
+    due_as_of date,
     position_statements bigint[] NOT NULL,
     cash_statements bigint[] NOT NULL
 ) ON COMMIT DELETE ROWS;
@@ -328,9 +330,12 @@ written AS (
     FROM versions
 )
 INSERT INTO compared (
-    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, position_statements, cash_statements
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
+    cash_statements
 )
-SELECT group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, position_statements, cash_statements
+SELECT
+    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
+    cash_statements
 FROM versions
 WHERE outcome IS NULL AND NOT lacks_book;
 

@@ -109,8 +109,8 @@ WHERE d.kind = 'quantity' AND ratio.booked_by IS NOT NULL AND s.ex_date <= d.as_
 
 -- name: reason_unsettled
 -- The custodian books on the settle date what the book has had since the trade date: trades, and income since its ex-date.
--- A trade that the version of the book does not hold yet explains nothing of it; nor does one that should have settled
--- days ago, by a statement that never came.
+-- A trade that the version of the book does not hold yet explains nothing of it; nor does one that has settled by the
+-- date of the statement that should be here.
 INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, row)
 SELECT
     d.custodian_account_id, d.subject,
@@ -123,10 +123,8 @@ SELECT
     )
 FROM differences AS d
 JOIN compared AS c USING (group_id)
-JOIN unnest(CAST(:calendars AS text[]), CAST(:lapse_days AS date[])) AS l (calendar, lapse_day)
-    ON l.calendar = d.calendar
 JOIN book_transactions AS t ON t.account_id = c.account_id
-    AND t.settle_date > d.as_of AND t.settle_date >= l.lapse_day AND t.trade_date <= c.book_as_of
+    AND t.settle_date > greatest(d.as_of, c.due_as_of) AND t.trade_date <= c.book_as_of
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN d.kind = 'cash' THEN CASE WHEN t.currency = d.currency THEN t.amount END
@@ -152,10 +150,8 @@ SELECT
     )
 FROM differences AS d
 JOIN compared AS c USING (group_id)
-JOIN unnest(CAST(:calendars AS text[]), CAST(:lapse_days AS date[])) AS l (calendar, lapse_day)
-    ON l.calendar = d.calendar
 JOIN corporate_actions AS s ON s.kind <> 'split' AND s.currency = d.currency
-    AND s.ex_date <= d.as_of AND s.pay_date > d.as_of AND s.pay_date >= l.lapse_day
+    AND s.ex_date <= d.as_of AND s.pay_date > greatest(d.as_of, c.due_as_of)
 JOIN book_positions AS p ON (p.account_id, p.as_of, p.security_id) = (c.account_id, c.book_as_of, s.security_id)
 WHERE d.kind = 'cash' AND NOT EXISTS (
     SELECT FROM book_transactions AS t

@@ -382,7 +382,7 @@ WITH theirs AS (
         coalesce(sum(quantity), 0) AS quantity,
         coalesce(sum(amount), 0) AS amount,
         array_agg(custodian_account_id) AS custodian_account_ids,
-        array_agg(reference) AS references
+        array_agg(reference) AS reference_list
     FROM (
         SELECT *, CASE WHEN :by_group THEN group_reference ELSE reference END AS shared FROM their_rest
     ) AS named
@@ -401,7 +401,7 @@ ours AS (
     GROUP BY group_id, currency, security_id, custodian_reference
 ),
 agreed AS (
-    SELECT nextval('transaction_match_number') AS match_id, t.custodian_account_ids, t.references, o.book_transaction_ids
+    SELECT nextval('transaction_match_number') AS match_id, t.custodian_account_ids, t.reference_list, o.book_transaction_ids
     FROM theirs AS t
     JOIN ours AS o
         ON (o.group_id, o.currency, o.shared) = (t.group_id, t.currency, t.shared)
@@ -418,7 +418,7 @@ agreed AS (
 )
 SELECT match_id, 'group', theirs.custodian_account_id, theirs.reference, NULL
 FROM agreed
-CROSS JOIN unnest(custodian_account_ids, references) AS theirs (custodian_account_id, reference)
+CROSS JOIN unnest(custodian_account_ids, reference_list) AS theirs (custodian_account_id, reference)
 UNION ALL
 SELECT match_id, 'group', NULL, NULL, ours.book_transaction_id
 FROM agreed
@@ -442,6 +442,7 @@ WHERE book_transaction_id IS NOT NULL;
 UPDATE statements AS s SET matched_run_id = :run_id FROM taken AS t WHERE s.id = t.statement_id;
 
 -- name: their_leftovers
+-- Only of days after the book's first version: what happened before is in that, and the book says nothing more of it.
 INSERT INTO differences (
     group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
     currency, theirs, difference, evidence
@@ -460,7 +461,13 @@ FROM their_rest AS t
 JOIN compared AS c ON c.group_id = t.group_id AND c.account_id = c.group_id
 JOIN statement_transactions AS x USING (statement_id, row)
 LEFT JOIN instruments AS i ON i.id = x.instrument_id
-CROSS JOIN LATERAL (SELECT coalesce(nullif(t.amount, 0), t.quantity, 0) AS theirs) AS figure;
+CROSS JOIN LATERAL (SELECT coalesce(nullif(t.amount, 0), t.quantity, 0) AS theirs) AS figure
+WHERE EXISTS (
+    SELECT
+    FROM compared AS m
+    JOIN book_snapshots AS b ON b.account_id = m.account_id AND b.as_of < t.trade_date
+    WHERE m.group_id = t.group_id
+);
 
 -- name: our_leftovers
 -- Only on days whose transactions a statement lists, all of them: about others the custodian says nothing.

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 
 from app.statements.formats import ofx_rows
@@ -130,6 +131,7 @@ class _Reading:
             cash=(CashRow(balance.line, draft.currency, balance.required_number(amount)),) if balance else None,
             transactions=tuple(draft.transactions),
             stated_value=draft.stated_value,
+            period=_period(element, dated.required_day("DTASOF")),
         )
         key = (statement.custodian, statement.account_number, statement.currency, statement.as_of)
         what = f"statement of {statement.as_of} of account"
@@ -187,6 +189,15 @@ class _Reading:
             name, ticker = self._securities.get((row.scheme, row.identifier), (None, None))
             rows.append(replace(row, name=name, ticker=ticker))
         return replace(statement, positions=tuple(rows))
+
+
+def _period(statement: Element, as_of: date) -> tuple[date, date] | None:
+    """The days whose transactions are listed, as far as they are over by the statement's own date."""
+    listed = statement.part("INVTRANLIST") or statement.part("BANKTRANLIST")
+    if listed is None:
+        return None
+    first, last = listed.day("DTSTART"), listed.day("DTEND")
+    return None if first is None or last is None or first > min(last, as_of) else (first, min(last, as_of))
 
 
 def _check_first(element: Element, seen: dict[Hashable, int], key: Hashable, what: str, name: str) -> None:

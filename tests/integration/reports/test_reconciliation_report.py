@@ -101,7 +101,7 @@ def test_the_evidence_names_file_line_and_trade(session, read):
     reader = read(morning.reconcile_morning(session))
     evidence = row(reader, "CCC quantity")
     assert "alpha.ofx, line 102: 20 of CUSIP C-CCC (Name of C-CCC)" in evidence
-    assert "buy T-77 of 2026-03-10, settles 2026-03-12: quantity +10, amount -99.50" in evidence
+    assert "buy T-77 of 2026-03-10 settles 2026-03-12: quantity +10, amount -99.50" in evidence
     assert "alpha.ofx says nothing of it" in row(reader, "BBB missing at custodian")
 
 

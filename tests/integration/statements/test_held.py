@@ -54,9 +54,12 @@ def test_all_reasons_are_told_and_all_rows_are_kept(bring, session):
         "positions and cash add up to 251.00 USD, the custodian states 1,000.00;"
         " 2 of the 3 positions held before are gone, and no transaction tells why"
     )
-    assert make.rows(session, "SELECT identifier FROM statement_positions WHERE statement_id = :id", id=found.id) == [
-        ("A",)
-    ]
+    assert make.rows(
+        session,
+        "SELECT identifier FROM statement_positions JOIN instruments AS i ON i.id = instrument_id"
+        " WHERE statement_id = :id",
+        id=found.id,
+    ) == [("A",)]
 
 
 def test_a_transaction_in_the_statement_explains_what_is_gone(bring):
@@ -99,7 +102,11 @@ def test_a_bank_statement_between_two_of_positions_hides_nothing(bring):
 
 
 def test_who_accepted_a_statement_when_and_why_is_kept_and_the_next_run_compares_it(bring, session):
-    (account_id,) = make.rows(session, "SELECT account_id FROM custodian_accounts WHERE number = 'A-1'")[0]
+    (account_id,) = make.rows(
+        session,
+        "SELECT account_id FROM account_mappings JOIN custodian_accounts AS c ON c.id = custodian_account_id"
+        " WHERE number = 'A-1'",
+    )[0]
     securities = [make.security(session, code, cusip=code) for code in "ABC"]
     for day in (30, 31):
         make.book(session, account_id, as_of=date(2024, 1, day), positions=dict.fromkeys(securities, "10"))

@@ -60,7 +60,8 @@ ODD_TEXTS = [
 
 def contents(session: Session) -> dict[str, list[tuple[object, ...]]]:
     queries = {
-        "positions": "SELECT row, line, scheme, identifier, quantity::text, price::text FROM statement_positions",
+        "positions": "SELECT row, line, scheme, identifier, quantity::text, price::text FROM statement_positions"
+        " JOIN instruments AS i ON i.id = instrument_id",
         "cash": "SELECT row, line, currency, amount::text FROM statement_cash",
         "transactions": "SELECT row, line, reference, kind, quantity::text, amount::text FROM statement_transactions",
     }
@@ -112,11 +113,17 @@ def test_a_custodians_own_identifier_belongs_to_that_custodian_and_a_standard_on
     positions = [position("X1", id_type="OWN"), position("US0378331005", id_type="ISIN")]
     (inbox / "a.ofx").write_bytes(sgml(file_of(investment(positions=positions, transactions=[buy()]))))
     load(inbox)
-    assert make.rows(session, "SELECT scheme, identifier, namespace FROM statement_positions ORDER BY row") == [
+    assert make.rows(
+        session,
+        "SELECT scheme, identifier, namespace FROM statement_positions JOIN instruments AS i ON i.id = instrument_id"
+        " ORDER BY row",
+    ) == [
         ("CUSTODIAN", "X1", "custodian.example"),
         ("ISIN", "US0378331005", ""),
     ]
-    assert make.rows(session, "SELECT scheme, namespace FROM statement_transactions") == [("CUSIP", "")]
+    assert make.rows(
+        session, "SELECT scheme, namespace FROM statement_transactions JOIN instruments AS i ON i.id = instrument_id"
+    ) == [("CUSIP", "")]
 
 
 # The same bytes

@@ -97,7 +97,7 @@ def test_a_worker_killed_in_the_middle_of_a_run_loses_and_doubles_nothing(worker
     with session_scope() as session:
         # The last accounts are taken, so that their shard stands in the middle of its transaction.
         session.execute(
-            text("SELECT 1 FROM custodian_accounts WHERE account_id >= :last FOR UPDATE"),
+            text("SELECT 1 FROM custodian_accounts WHERE id >= :last FOR UPDATE"),
             {"last": accounts[-3]},
         )
         celery_app.send_task(ALL_ACCOUNTS)

@@ -368,6 +368,7 @@ def _without_lines(statement: ParsedStatement) -> ParsedStatement:
         statement,
         line=0,
         positions=None if rows is None else tuple(replace(row, line=0) for row in rows),
+        period=None,
         cash=None if statement.cash is None else tuple(replace(row, line=0) for row in statement.cash),
         transactions=tuple(replace(row, line=0) for row in statement.transactions),
     )
@@ -380,6 +381,16 @@ def test_what_is_written_is_read_back_whatever_the_dialect(statements: list[Pars
 
     for write in WRITERS:
         assert list(map(_without_lines, ofx.read(write(tree), "statement.ofx"))) == statements
+
+
+def test_the_days_whose_transactions_are_listed_end_with_the_statements_own_day() -> None:
+    listed = (date(2024, 1, 1), date(2024, 1, 31))
+    (whole,) = ofx.read(sgml(file_of(bank(day="20240131", transactions=[entry("C-1")]))), "statement.ofx")
+    assert whole.period == listed
+    later = sgml(file_of(bank(day="20240131", transactions=[entry("C-1")]))).replace(
+        b"<DTEND>20240131", b"<DTEND>20240207"
+    )
+    assert ofx.read(later, "statement.ofx")[0].period == listed
 
 
 # Accounts, dates and balances
