@@ -7,12 +7,15 @@
 SELECT pg_advisory_xact_lock_shared(hashtext('value-partner book'));
 
 -- name: work_memory
--- A shard's rows must fit, or each hash goes over the disk; compiling costs more than it saves; and workers of its own
--- would take the cores from the other shards.
+-- A shard's rows must fit, or each hash goes over the disk; compiling costs more than it saves; workers of its own would
+-- take the cores from the other shards; a merge join reads an index from its start, so the last shard reads it all; and
+-- no statement is looked at twice, so there is nothing to remember.
 SELECT
     set_config('work_mem', '64MB', TRUE),
     set_config('jit', 'off', TRUE),
-    set_config('max_parallel_workers_per_gather', '0', TRUE);
+    set_config('max_parallel_workers_per_gather', '0', TRUE),
+    set_config('enable_mergejoin', 'off', TRUE),
+    set_config('enable_memoize', 'off', TRUE);
 
 -- name: create_chosen
 CREATE TEMPORARY TABLE IF NOT EXISTS chosen (
@@ -42,7 +45,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared (
     -- Of a regular statement the date that should be here by now.
     due_as_of date,
     position_statements bigint[] NOT NULL,
-    cash_statements bigint[] NOT NULL
+    cash_statements bigint[] NOT NULL,
+    PRIMARY KEY (group_id, account_id)
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_differences
@@ -134,18 +138,18 @@ LEFT JOIN LATERAL (
 ) AS newest ON TRUE
 LEFT JOIN LATERAL (
     SELECT
-        array_agg(id ORDER BY id) FILTER (WHERE states_positions AND is_last_of_positions) AS positions,
-        array_agg(id ORDER BY id) FILTER (WHERE states_cash AND is_last_of_cash) AS cash
-    FROM (
-        SELECT
-            id,
-            states_positions,
-            states_cash,
-            id = max(id) FILTER (WHERE states_positions) OVER (PARTITION BY currency) AS is_last_of_positions,
-            id = max(id) FILTER (WHERE states_cash) OVER (PARTITION BY currency) AS is_last_of_cash
-        FROM statements
-        WHERE custodian_account_id = c.id AND as_of = newest.as_of AND state = 'accepted'
-    ) AS of_the_day
+        array_agg(id) FILTER (WHERE states_positions AND NOT EXISTS (
+            SELECT FROM statements AS later
+            WHERE later.custodian_account_id = c.id AND later.as_of = newest.as_of AND later.id > s.id
+                AND later.currency = s.currency AND later.state = 'accepted' AND later.states_positions
+        )) AS positions,
+        array_agg(id) FILTER (WHERE states_cash AND NOT EXISTS (
+            SELECT FROM statements AS later
+            WHERE later.custodian_account_id = c.id AND later.as_of = newest.as_of AND later.id > s.id
+                AND later.currency = s.currency AND later.state = 'accepted' AND later.states_cash
+        )) AS cash
+    FROM statements AS s
+    WHERE custodian_account_id = c.id AND as_of = newest.as_of AND state = 'accepted'
 ) AS s ON newest.as_of IS NOT NULL
 LEFT JOIN LATERAL (
     SELECT as_of
@@ -355,8 +359,7 @@ their_rows AS NOT MATERIALIZED (
         r.security_id,
         CASE WHEN r.security_id IS NULL THEN p.instrument_id END AS instrument_id,
         r.instrument_id IS NOT NULL AND r.security_id IS NULL AS is_ambiguous,
-        p.quantity,
-        p.currency
+        p.quantity
     FROM compared AS c
     CROSS JOIN unnest(c.position_statements) AS stated (statement_id)
     JOIN statement_positions AS p USING (statement_id)
@@ -382,7 +385,6 @@ theirs AS (
         security_id,
         CASE WHEN security_id IS NULL THEN i.scheme || ':' || i.identifier END AS named,
         bool_or(is_ambiguous) AS is_ambiguous,
-        min(currency) AS currency,
         sum(quantity) AS quantity
     FROM their_rows
     JOIN suspects USING (group_id)
@@ -401,7 +403,6 @@ sides AS (
         coalesce('security:' || security_id, t.named) AS subject,
         security_id,
         coalesce(t.is_ambiguous, FALSE) AS is_ambiguous,
-        t.currency,
         nullif(o.quantity, 0) AS ours,
         nullif(t.quantity, 0) AS theirs,
         coalesce(t.quantity, 0) - coalesce(o.quantity, 0) AS difference
@@ -426,7 +427,7 @@ SELECT
         ELSE 'quantity'
     END,
     sides.security_id,
-    coalesce(s.currency, sides.currency),
+    s.currency,
     sides.ours,
     sides.theirs,
     sides.difference,
