@@ -189,6 +189,7 @@ class Settings(BaseModel):
 
     log_dir: _Folder = PROJECT_DIR / "logs"
     statements_dir: _Folder = PROJECT_DIR / "inbox"
+    statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 

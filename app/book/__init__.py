@@ -22,11 +22,12 @@ from app.book.models import (
     Tolerance,
     User,
 )
-from app.book.problems import BookImportError, Problem
+from app.book.problems import MOST_LISTED, BookImportError, FileProblems, Problem
 
 __all__ = [
     "EVER",
     "FOREVER",
+    "MOST_LISTED",
     "Account",
     "AccountMapping",
     "AccountNotFoundError",
@@ -39,6 +40,7 @@ __all__ = [
     "BookTransaction",
     "CorporateAction",
     "CustodianAccount",
+    "FileProblems",
     "Instrument",
     "InstrumentName",
     "InstrumentSecurity",

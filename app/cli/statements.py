@@ -83,6 +83,24 @@ def held() -> None:
     output().print(table)
 
 
+@app.command("mappings")
+def mappings() -> None:
+    """List the mapping files of STATEMENT_MAPPINGS_DIR, and say of each mistake in them where it is."""
+    from app.settings import get_settings
+    from app.statements import load_mappings
+
+    folder = get_settings().statement_mappings_dir
+    found = load_mappings(folder)
+    if not found:
+        output().print(f"There is no mapping in {folder}.")
+        return
+    table = plain_table("mapping", "custodian", "holds", "files")
+    for file in found:
+        mapping = file.mapping
+        table.add_row(cell(file.path.name), cell(mapping.custodian), mapping.holds, cell(", ".join(mapping.patterns)))
+    output().print(table)
+
+
 @app.command("accept")
 def accept(
     statement_id: Annotated[

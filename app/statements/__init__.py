@@ -3,6 +3,7 @@
 from app.statements.held import HeldStatement, RefusedFile, accept_statement, list_held, list_refused
 from app.statements.load import FileResult, import_files
 from app.statements.rows import StatementError
+from app.statements.tables import load_mappings
 
 __all__ = [
     "FileResult",
@@ -13,4 +14,5 @@ __all__ = [
     "import_files",
     "list_held",
     "list_refused",
+    "load_mappings",
 ]

@@ -71,12 +71,14 @@ def _vanished(statement: ParsedStatement, held_before: Mapping[Holding, Decimal]
     if statement.positions is None:
         return None
     vanished = set(held_before) - set(holdings(statement.positions)) - _moved(statement)
-    if 2 * len(vanished) <= len(held_before):
+    return judge_vanished(len(vanished), len(held_before))
+
+
+def judge_vanished(vanished: int, before: int) -> Finding | None:
+    """Return what it means that so many of the positions held before are gone."""
+    if 2 * vanished <= before:
         return None
-    return Finding(
-        "short",
-        f"{len(vanished)} of the {len(held_before)} positions held before are gone, and no transaction tells why",
-    )
+    return Finding("short", f"{vanished} of the {before} positions held before are gone, and no transaction tells why")
 
 
 def _inverted(statement: ParsedStatement, held_before: Mapping[Holding, Decimal]) -> Finding | None:
@@ -86,11 +88,16 @@ def _inverted(statement: ParsedStatement, held_before: Mapping[Holding, Decimal]
     held = holdings(statement.positions)
     still = held.keys() & held_before.keys()
     inverted = {holding for holding in still - _moved(statement) if held[holding] == -held_before[holding]}
-    if 2 * len(inverted) <= len(still):
+    return judge_inverted(len(inverted), len(still))
+
+
+def judge_inverted(inverted: int, still: int) -> Finding | None:
+    """Return what it means that so many of the positions that are still held have the other sign."""
+    if 2 * inverted <= still:
         return None
     return Finding(
         "inverted",
-        f"the quantities of {len(inverted)} of {len(still)} positions are those held before with the other sign:"
+        f"the quantities of {inverted} of {still} positions are those held before with the other sign:"
         " are the sides swapped?",
     )
 

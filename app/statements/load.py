@@ -7,20 +7,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.book import CustodianAccount, instrument_ids
 from app.database import session_scope
+from app.settings import get_settings
 from app.statements.formats import read_statements
 from app.statements.gate import check_completeness
 from app.statements.models import Statement, StatementFile
 from app.statements.rows import ParsedStatement, StatementError
 from app.statements.store import look_back, names_in, store_statement
+from app.statements.tables import Mapping, MappingFile, load_mappings, mapping_for
 
 #: Ahead of every clock on earth: a date after it is in the future everywhere.
 _FURTHEST_TIME_ZONE = timedelta(hours=14)
+#: It was refused, or accounts of it were left out that may be known by now; both is told in `error`.
+_MAY_BE_LOADED = StatementFile.error.is_not(None)
 #: Custodians that an error names.
 _MOST_NAMED = 5
 
@@ -51,11 +55,14 @@ def import_files(paths: Iterable[Path], *, now: datetime, max_bytes: int) -> Ite
     Args:
         paths: files, and folders whose files are taken in the order of their names.
         now: the time (aware); a statement of a date that has not begun anywhere on earth is refused.
-        max_bytes: a larger file is refused, and no more of it than this is ever in memory.
+        max_bytes: a larger file is refused, and no more of it than this is ever in memory; a table that a mapping
+            of STATEMENT_MAPPINGS_DIR claims may have any size, for it is read piece by piece.
 
     Raises:
+        StatementError: a mapping can't be used; nothing was read.
         UnavailableError: the database does not answer; files given before are loaded.
     """
+    mappings = load_mappings(get_settings().statement_mappings_dir)
     for path in paths:
         try:
             files = _files(path)
@@ -63,7 +70,7 @@ def import_files(paths: Iterable[Path], *, now: datetime, max_bytes: int) -> Ite
             yield FileResult(path, "refused", error=str(_unreadable(path, error)))
             continue
         for file in files:
-            yield _import_file(file, now, max_bytes)
+            yield _import_file(file, mappings, now, max_bytes)
 
 
 def _files(path: Path) -> list[Path]:
@@ -77,6 +84,8 @@ class _File:
     path: Path
     sha256: str
     size: int
+    #: When it was changed last, in nanoseconds.
+    changed_at: int
 
     @property
     def name(self) -> str:
@@ -84,7 +93,7 @@ class _File:
         return _as_text(self.path.name)
 
 
-def _import_file(path: Path, now: datetime, max_bytes: int) -> FileResult:
+def _import_file(path: Path, mappings: list[MappingFile], now: datetime, max_bytes: int) -> FileResult:
     try:
         file = _look_at(path)
     except StatementError as error:
@@ -93,6 +102,9 @@ def _import_file(path: Path, now: datetime, max_bytes: int) -> FileResult:
         if _is_loaded(session, file):
             return FileResult(path, "known")
     try:
+        if mapping := mapping_for(file.name, mappings):
+            with session_scope() as session:
+                return _load_table(session, file, mapping, now)
         statement_format, statements = read_statements(_content(file, max_bytes), file.name)
         with session_scope() as session:
             return _load(session, file, statement_format, statements, now)
@@ -108,7 +120,8 @@ def _look_at(path: Path) -> _File:
             what = "this is no file" if path.exists() else "there is no such file"
             raise StatementError(what, where=_as_text(path))
         with path.open("rb") as content:
-            return _File(path, hashlib.file_digest(content, "sha256").hexdigest(), content.tell())
+            changed_at = os.fstat(content.fileno()).st_mtime_ns
+            return _File(path, hashlib.file_digest(content, "sha256").hexdigest(), content.tell(), changed_at)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -126,10 +139,14 @@ def _content(file: _File, max_bytes: int) -> bytes:
     except OSError as error:
         raise _unreadable(file.path, error) from error
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise StatementError(
-            "the file changes while it is read", where=file.name, hint="Import it again when it is complete."
-        )
+        raise _changes(file)
     return content
+
+
+def _changes(file: _File) -> StatementError:
+    return StatementError(
+        "the file changes while it is read", where=file.name, hint="Import it again when it is complete."
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> StatementError:
@@ -147,7 +164,7 @@ def _load(
     file_id = _write_file(session, file, state="loaded", statement_format=statement_format)
     if file_id is None:
         return FileResult(file.path, "known")
-    today = (now.astimezone(UTC) + _FURTHEST_TIME_ZONE).date()
+    today = _today(now)
     instruments = instrument_ids(session, names_in(statements))
     held, notes = [], []
     for statement in statements:
@@ -175,8 +192,41 @@ def _load(
     )
 
 
+def _load_table(session: Session, file: _File, mapping: Mapping, now: datetime) -> FileResult:
+    from app.statements.tables.load import load_table  # noqa: PLC0415 (Arrow takes a while to import)
+    from app.statements.tables.source import Source  # noqa: PLC0415 (as above)
+
+    source = Source(file.path, file.name, mapping)
+    file_id = _write_file(session, file, state="loaded", statement_format="parquet" if source.is_parquet else "csv")
+    if file_id is None:
+        return FileResult(file.path, "known")
+    loaded = load_table(session, source, mapping, file_id=file_id, today=_today(now))
+    try:
+        now_there = file.path.stat()
+    except OSError as error:
+        raise _unreadable(file.path, error) from error
+    if (now_there.st_mtime_ns, now_there.st_size) != (file.changed_at, file.size):
+        raise _changes(file)
+    if loaded.left_out:
+        session.execute(update(StatementFile).where(StatementFile.id == file_id).values(error=loaded.left_out))
+    return FileResult(
+        file.path,
+        "loaded" if loaded.statements else "known",
+        statements=loaded.statements,
+        positions=loaded.positions,
+        transactions=loaded.transactions,
+        held=loaded.held,
+        notes=loaded.notes,
+    )
+
+
+def _today(now: datetime) -> date:
+    """Return the newest day that has begun anywhere."""
+    return (now.astimezone(UTC) + _FURTHEST_TIME_ZONE).date()
+
+
 def _is_loaded(session: Session, file: _File) -> bool:
-    loaded = select(StatementFile).where(StatementFile.sha256 == file.sha256, StatementFile.state == "loaded")
+    loaded = select(StatementFile).where(StatementFile.sha256 == file.sha256, ~_MAY_BE_LOADED)
     return bool(session.execute(select(loaded.exists())).scalar_one())
 
 
@@ -195,9 +245,7 @@ def _write_file(
     return session.execute(
         insert(StatementFile)
         .values(sha256=file.sha256, **values)
-        .on_conflict_do_update(
-            index_elements=[StatementFile.sha256], set_=values, where=StatementFile.state == "refused"
-        )
+        .on_conflict_do_update(index_elements=[StatementFile.sha256], set_=values, where=_MAY_BE_LOADED)
         .returning(StatementFile.id)
     ).scalar_one_or_none()
 
@@ -238,6 +286,12 @@ def _notes(session: Session, custodian_account_id: int, statement: ParsedStateme
             Statement.custodian_account_id == custodian_account_id,
             Statement.as_of == statement.as_of,
             Statement.currency == statement.currency,
+            # A custodian may state positions and cash in two files.
+            or_(
+                and_(Statement.states_positions, literal(statement.positions is not None)),
+                and_(Statement.states_cash, literal(statement.cash is not None)),
+                and_(~Statement.states_positions, ~Statement.states_cash),
+            ),
         )
     ).scalar_one()
     if replaced is not None:

@@ -106,3 +106,14 @@ def test_nothing_is_accepted_without_a_reason(database):
     done = run("statements", "accept", "1", "--reason", " ")
     assert done.returncode == 2
     assert "a reason is needed" in done.stderr
+
+
+def test_mappings_are_listed_and_a_mistake_in_one_is_told_with_its_key(tmp_path):
+    done = run("statements", "mappings", STATEMENT_MAPPINGS_DIR="docs/mappings")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines(done.stdout)[1].split() == ["lakebank_positions.toml", "lakebank", "positions", "LKB_POS_*.csv"]
+
+    (tmp_path / "bad.toml").write_text("kustodian = 1")
+    done = run("statements", "mappings", STATEMENT_MAPPINGS_DIR=str(tmp_path))
+    assert done.returncode != 0
+    assert "bad.toml: kustodian is no key here; is it custodian?" in done.stderr

@@ -1,0 +1,346 @@
+"""Loads a table file of any size: read once to check it and find its statements, and once more to COPY its rows.
+
+In memory there are a few batches of it, and a number a statement; its statements are put together in the database.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from psycopg import Connection
+from sqlalchemy.orm import Session
+
+from app.book import MOST_LISTED, FileProblems, instrument_ids
+from app.statements.gate import Finding, judge_inverted, judge_vanished
+from app.statements.rows import StatementError
+from app.statements.tables.convert import Converter
+from app.statements.tables.copy import CopyRows, copy_lines
+from app.statements.tables.mapping import Mapping
+from app.statements.tables.source import Source
+
+_ROWS = {
+    "positions": "two positions are the same in every field",
+    "cash": "two balances are the same in every field",
+    "transactions": "two transactions of an account have one reference",
+}
+_KEY = ("account", "as_of", "currency", "period_from")
+_IDS_AT_ONCE = 50_000
+_INSTRUMENTS_AT_ONCE = 50_000
+
+
+@dataclass(slots=True)
+class TableLoad:
+    """What became of a table file."""
+
+    statements: int = 0
+    positions: int = 0
+    transactions: int = 0
+    #: As in `app.statements.FileResult`: the first of them, and then how many more there are.
+    held: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    #: Which accounts were left out, for nobody here knows them; empty when none was.
+    left_out: str = ""
+
+
+def load_table(session: Session, source: Source, mapping: Mapping, *, file_id: int, today: date) -> TableLoad:
+    """Load a file wholly, but for accounts that nobody here knows; those are told.
+
+    What the same file loaded before stays as it is, so that a file is loaded on when its accounts are known.
+
+    Args:
+        session: the transaction to write in.
+        source: the file.
+        mapping: how it is read.
+        file_id: the file's row.
+        today: a statement of a later day is refused.
+
+    Raises:
+        StatementError: something of it is wrong; nothing of it may be used.
+    """
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, Connection)  # noqa: S101 (psycopg's: the settings take no other)
+    load = _Load(session, connection, source, mapping, file_id, today)
+    return load.run()
+
+
+@dataclass(slots=True)
+class _Load:
+    session: Session
+    connection: Connection[Any]
+    source: Source
+    mapping: Mapping
+    file_id: int
+    today: date
+    result: TableLoad = field(default_factory=TableLoad)
+
+    def run(self) -> TableLoad:
+        self.connection.execute("SET LOCAL work_mem = '128MB'")
+        converter = self._find_statements()
+        self._execute("incoming")
+        self._execute("index_incoming")
+        self._execute("analyze_incoming")
+        unknown, found, wanted, turns = self._rows("unknown")[0]
+        if unknown:
+            self._leave_out(unknown, found)
+        self.result.statements = wanted
+        if wanted:
+            self._copy_rows(converter)
+            for turn in range(1, turns + 1):
+                self._judge(turn)
+            self._note("older", "the account was reconciled to {0}, so this older statement is kept and not compared")
+        return self.result
+
+    # Reading
+
+    def _converter(self, problems: FileProblems) -> Converter:
+        return Converter(self.mapping, self.source, problems, self.today)
+
+    def _find_statements(self) -> Converter:
+        """Check the whole file, and tell the database which statements each batch of it has."""
+        problems = FileProblems(self.source.name, self.source.unit)
+        converter = self._converter(problems)
+        self._execute("keys")
+        rows = number = 0
+        target = f"incoming_keys (number, batch, line, {', '.join(_KEY)})"
+        with self.connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+            for batch, chunk in enumerate(converter.statements()):
+                rows += len(chunk.lines)
+                if problems.count:
+                    continue
+                numbers = np.arange(number, number + len(chunk.firsts))
+                number += len(numbers)
+                places = [
+                    pa.array(numbers),
+                    pa.array(np.full(len(numbers), batch)),
+                    pa.array(chunk.lines[chunk.firsts]),
+                ]
+                copy.write(copy_lines([*places, *(chunk.keys[name] for name in _KEY)]))
+            if problems.count:
+                raise _refusal(problems, self.source.name)
+        if not rows:
+            raise StatementError(
+                "it has no row, which is not the same as no holdings",
+                where=self.source.name,
+                hint="Ask the custodian for it again.",
+            )
+        return converter
+
+    def _check_control(self, rows: int, converter: Converter) -> None:
+        control, cells = self.mapping.control, self.source.control
+        if control is None or cells is None:
+            return
+        wanted = {"rows": (control.rows, Decimal(rows))} if control.rows else {}
+        wanted |= {name: (place, converter.totals.get(name, Decimal(0))) for name, place in control.totals.items()}
+        for name, (place, found) in wanted.items():
+            assert place is not None  # noqa: S101 (those without a place were left out)
+            cell = cells[place - 1].strip() if place <= len(cells) else ""
+            try:
+                stated = Decimal(cell.replace(",", ".") if self.mapping.decimal == "," else cell)
+            except InvalidOperation:
+                raise StatementError(
+                    f"cell {place} of the last line is {cell!r}, no number of {name}", where=self.source.name
+                ) from None
+            if stated != found:
+                raise StatementError(
+                    f"its last line says that {name} come to {stated:,}, and they come to {found.normalize():,f}",
+                    where=self.source.name,
+                    hint="The file is not whole: ask the custodian for it again.",
+                )
+
+    # Accounts that nobody knows
+
+    def _leave_out(self, unknown: int, found: int) -> None:
+        accounts = self._rows("first_unknown", most=MOST_LISTED)
+        named = [
+            f"{account!r} ({self.source.unit} {line}"
+            + (f"; one of that number is at {elsewhere})" if elsewhere else ")")
+            for account, line, elsewhere in accounts
+        ]
+        more = f" and {unknown - len(named)} more" if unknown > len(named) else ""
+        hint = (
+            "Name them in the book's accounts table, or by `python -m app accounts map`; then import this file again."
+        )
+        at = f"at {self.mapping.custodian!r}"
+        if unknown == found:
+            raise StatementError(
+                f"no account here has any of its {found} numbers {at}: {', '.join(named)}{more}",
+                where=self.source.name,
+                hint=hint,
+            )
+        self.result.left_out = (
+            f"{unknown} of its {found} statements are left out, for no account here has the number {at}:"
+            f" {', '.join(named)}{more}. {hint}"
+        )
+        self.result.notes.append(self.result.left_out)
+
+    # Writing
+
+    def _copy_rows(self, converter: Converter) -> None:
+        ids = np.frombuffer(self._binary("ids")[0], dtype=">i8").astype(np.int64)
+        with tempfile.TemporaryFile() as places:
+            sizes = self._spool_places(places)
+            rows = CopyRows(self.mapping.holds, ids, self._instrument_ids(converter))
+            again = self._converter(FileProblems(self.source.name, self.source.unit))
+            blocks = self._blocks(again, rows, places, sizes)
+            # The next block is made while the database takes this one.
+            with (
+                ThreadPoolExecutor(1) as maker,
+                self.connection.cursor() as cursor,
+                cursor.copy(f"COPY {rows.target} FROM STDIN") as copy,
+            ):
+                block = maker.submit(next, blocks, None)
+                while (data := block.result()) is not None:
+                    block = maker.submit(next, blocks, None)
+                    copy.write(data)
+        self._refuse_doubles(rows)
+        if self.mapping.holds == "positions":
+            self.result.positions = rows.count
+        if self.mapping.holds == "transactions":
+            self.result.transactions = rows.count
+
+    def _spool_places(self, places: IO[bytes]) -> list[int]:
+        """Write down which statements each batch has; a file that is in no order has a great many in each."""
+        sizes = []
+        with self.connection.cursor("places") as cursor:
+            for (block,) in cursor.execute(_sql("places"), binary=True):
+                sizes.append(places.write(block))
+        places.seek(0)
+        return sizes
+
+    def _blocks(self, converter: Converter, rows: CopyRows, places: IO[bytes], sizes: list[int]) -> Iterator[Any]:
+        changed = StatementError(
+            "the file changes while it is read", where=self.source.name, hint="Import it again when it is complete."
+        )
+        done = 0
+        for chunk, size in zip(converter.chunks(), sizes, strict=False):
+            of_keys = np.frombuffer(places.read(size), dtype=">i4").astype(np.int64)
+            if len(of_keys) != len(chunk.firsts):
+                raise changed
+            done += 1
+            # Once something is wrong the rest is read to tell what else is, and not loaded any more.
+            if not converter.problems.count:
+                yield rows.block(chunk, of_keys)
+        if converter.problems.count:
+            raise _refusal(converter.problems, self.source.name)
+        if done != len(sizes):
+            raise changed
+        self._check_control(rows.read, converter)
+
+    def _instrument_ids(self, converter: Converter) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        names = converter.instruments
+        ids = np.zeros(len(names), dtype=np.int64)
+        for start in range(0, len(names), _INSTRUMENTS_AT_ONCE):
+            some = names[start : start + _INSTRUMENTS_AT_ONCE]
+            known = instrument_ids(self.session, some)
+            ids[start : start + len(some)] = [known[name] for name in some]
+        return ids
+
+    def _refuse_doubles(self, rows: CopyRows) -> None:
+        holds = self.mapping.holds
+        if holds == "transactions":
+            self._refuse_if_any(self._rows("same_transactions", most=MOST_LISTED))
+            return
+        ids = rows.with_possible_doubles()
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            some = ids[start : start + _IDS_AT_ONCE].tolist()
+            self._refuse_if_any(self._rows(f"same_{holds}", ids=some, most=MOST_LISTED))
+
+    def _refuse_if_any(self, doubles: list[Any]) -> None:
+        if not doubles:
+            return
+        problems = FileProblems(self.source.name, self.source.unit)
+        for (first, second), _ in doubles:
+            problems.add(f"{_ROWS[self.mapping.holds]}; the other is in {self.source.unit} {first}", number=second)
+        problems.count = doubles[0][1]
+        raise _refusal(problems, self.source.name)
+
+    # Judging
+
+    def _judge(self, turn: int) -> None:
+        """Hold statements against those before them, and write them down."""
+        holds = self.mapping.holds
+        states = {"states_positions": holds == "positions", "states_cash": holds == "cash"}
+        self.connection.execute("DROP TABLE IF EXISTS looked_back")
+        self._execute("look_back", turn=turn, **states)
+        self.connection.execute("ANALYZE looked_back")
+        self._execute("findings")
+        if holds == "positions":
+            self._write_findings()
+        self._execute("write_statements", turn=turn, file_id=self.file_id, **states)
+        self._note("replaced", "it replaces statement {0} of the same day, which stays as it came")
+
+    def _write_findings(self) -> None:
+        places = [place for (place,) in self._rows("judged")]
+        # A slice is summed up in memory; all of a big file would not be.
+        slices = pairwise([*places, None])
+        failed = [found for first, end in slices for found in self._rows("gate", first=first, end=end)]
+        if not failed:
+            return
+        with self.connection.cursor() as cursor, cursor.copy("COPY incoming_findings FROM STDIN") as copy:
+            for place, gone, before, inverted, still in failed:
+                findings = [judge_vanished(gone, before), judge_inverted(inverted, still)]
+                copy.write_row((place, json.dumps([found.as_json() for found in findings if found])))
+        self._tell_held([place for place, *_ in failed[:MOST_LISTED]], len(failed))
+
+    def _tell_held(self, places: list[int], count: int) -> None:
+        rows = self.connection.execute(
+            "SELECT i.account, i.as_of, f.findings FROM incoming AS i JOIN incoming_findings AS f USING (place)"
+            " WHERE place = ANY (%s) ORDER BY place",
+            [places],
+        ).fetchall()
+        texts = [
+            f"{self._what(account, as_of)}: {Finding(**finding).text}"
+            for account, as_of, findings in rows
+            for finding in findings
+        ]
+        self.result.held += texts + ([f"and {count - len(rows)} more statements"] if count > len(rows) else [])
+
+    def _note(self, query: str, text: str) -> None:
+        rows = self._rows(query, most=MOST_LISTED)
+        self.result.notes += [
+            f"{self._what(account, as_of)}: {text.format(value)}" for account, as_of, value, _ in rows
+        ]
+        if rows and rows[0][3] > len(rows):
+            self.result.notes.append(f"and {rows[0][3] - len(rows)} more statements like these")
+
+    def _what(self, account: str, as_of: date) -> str:
+        return f"{self.mapping.custodian} {account} of {as_of}"
+
+    # SQL
+
+    def _execute(self, name: str, **parameters: Any) -> None:
+        needed = {"custodian": self.mapping.custodian, "file_id": self.file_id}
+        self.connection.execute(_sql(name), needed | parameters)
+
+    def _rows(self, name: str, **parameters: Any) -> list[Any]:
+        return self.connection.execute(_sql(name), parameters).fetchall()
+
+    def _binary(self, name: str) -> Any:
+        return self.connection.execute(_sql(name), binary=True).fetchone()
+
+
+def _refusal(problems: FileProblems, name: str) -> StatementError:
+    listed = list(problems.listed())
+    if problems.count == 1:
+        return StatementError(listed[0].what, where=listed[0].where, hint=listed[0].hint)
+    lines = [f"{problems.count} problems, so nothing was imported", *(f"  {problem}" for problem in listed)]
+    if problems.count > len(listed):
+        lines.append(f"  and {problems.count - len(listed)} more")
+    return StatementError("\n".join(lines), where=name)
+
+
+@cache
+def _sql(name: str) -> Any:
+    parts = re.split(r"^-- name: (\w+)\n", (files(__package__) / "load.sql").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[name].encode()
