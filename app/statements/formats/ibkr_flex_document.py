@@ -27,10 +27,7 @@ ASK_AGAIN = "Run the Flex query again, and download the whole answer."
 ASK_TO_CORRECT = "Ask Interactive Brokers for a corrected statement."
 
 _ROOTS = frozenset({"FlexQueryResponse", "FlexStatementResponse"})
-_SIGNATURE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^<>]*\?>\s*)?(?:<!--.*?-->\s*)*(?:<![^>]*>\s*)?<Flex(?:Query|Statement)Response[\s/>]",
-    re.DOTALL,
-)
+_SIGNATURE = re.compile(rb"<Flex(?:Query|Statement)Response[\s/>]")
 #: The root element begins within this many bytes.
 _HEAD_SIZE = 4_096
 _DECLARED_ENCODING = re.compile(rb"""<\?xml[^<>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
@@ -160,7 +157,8 @@ class FlexStatement:
 
 def looks_like_flex(data: bytes) -> bool:
     """Whether the head of a file is that of a Flex file, whole or not."""
-    return _SIGNATURE.match(data[:_HEAD_SIZE]) is not None
+    head = data[:_HEAD_SIZE].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return head.startswith(b"<") and _SIGNATURE.search(head) is not None
 
 
 def flex_statements(data: bytes, name: str) -> list[FlexStatement]:

@@ -191,7 +191,7 @@ def _fields(data: bytes, name: str) -> Iterator[tuple[str, tuple[str, ...], int,
             if tag:
                 yield tag, tuple(value), start, True, sender
                 tag = ""
-            if header := _HEADER.match(line):
+            if header := _HEADER.search(line):
                 sender = _sender(header, name, number)
         elif tag:
             value.append(line)

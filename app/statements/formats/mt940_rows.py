@@ -97,9 +97,10 @@ def account(message: Message, currency: str) -> tuple[str, str]:
     number = "".join(lines)
     if number.endswith(currency) and number[: -len(currency)][-1:].isdigit():
         number = number[: -len(currency)]
-    if not bank and "/" in number.strip("/"):
+    number = number.strip("/")
+    if not bank and "/" in number:
         bank, _, number = number.partition("/")
-    if not number.strip("/"):
+    if not number:
         raise message.error("the account number, :25:, is blank", ASK_TO_CORRECT, at=found)
     if not bank:
         bank = number[:2] + number[4:8] if _IBAN.fullmatch(number) else message.sender or UNNAMED_BANK
