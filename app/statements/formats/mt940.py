@@ -189,7 +189,10 @@ def _reference(draft: _Draft, place: int, counts: Counter[tuple[str, str, str]])
             return reference
     said = (
         draft.account, draft.number, place, entry.field.value,
-        *((part.day.isoformat(), part.currency, str(part.amount)) for part in (draft.opening, draft.closing)),
+        *(
+            (part.day.isoformat(), part.currency, format(part.amount.normalize(_EXACT), "f"))
+            for part in (draft.opening, draft.closing)
+        ),
     )  # fmt: skip
     digest = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
     return f"{draft.closing.day:%Y%m%d} {place + 1} {digest}"

@@ -109,16 +109,15 @@ def account(message: Message, currency: str) -> tuple[str, str]:
 
 def entries(message: Message) -> list[Entry]:
     """The lines of a message, each with its words; one entry for each :61:."""
-    found: list[Entry] = []
-    for index, line in enumerate(message.fields):
-        if line.tag != "61":
-            continue
-        words = []
-        for after in message.fields[index + 1 :]:
-            if after.tag not in ("86", "NS"):
-                break
-            words += [after] if after.tag == "86" else []
-        found.append(_entry(message, line, words))
+    lines: list[tuple[Field, list[Field]]] = []
+    for current in message.fields:
+        if current.tag == "61":
+            lines.append((current, []))
+        elif current.tag == "86" and lines:
+            lines[-1][1].append(current)
+        elif current.tag.startswith("62"):
+            break  # the words after the closing balance are about the statement
+    found = [_entry(message, line, words) for line, words in lines]
     _check_counts(message, len(found))
     return found
 

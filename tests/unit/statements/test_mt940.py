@@ -119,6 +119,12 @@ def test_words_may_hold_lines_that_look_like_fields() -> None:
     assert entry(line(), ":86:AT 12", ":26:37 O'CLOCK", "", " AND MORE").description == "AT 12 :26:37 O'CLOCK AND MORE"
 
 
+def test_words_after_the_closing_balance_are_not_those_of_the_last_entry() -> None:
+    (read,) = mt940.read(file(message(line(), ":86:OF THE ENTRY", after=(":86:OF THE STATEMENT",))), NAME)
+
+    assert read.transactions[0].description == "OF THE ENTRY"
+
+
 def test_without_words_the_details_of_the_line_are_the_description() -> None:
     assert entry(line(), "DETAILS OF IT").description == "DETAILS OF IT"
 
