@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from app.statements.formats import ofx
+from app.statements.formats import alpaca_json, ofx, plaid_json
 from app.statements.rows import ParsedStatement, StatementError
 
 __all__ = ["read_statements"]
@@ -14,7 +14,7 @@ class _Format(Protocol):
     def read(self, data: bytes, name: str) -> tuple[ParsedStatement, ...]: ...
 
 
-_FORMATS: dict[str, _Format] = {"ofx": ofx}
+_FORMATS: dict[str, _Format] = {"ofx": ofx, "plaid": plaid_json, "alpaca": alpaca_json}
 
 
 def read_statements(data: bytes, name: str) -> tuple[str, tuple[ParsedStatement, ...]]:
