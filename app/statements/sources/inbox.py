@@ -65,10 +65,12 @@ def collect_inbox(inbox: Path, *, settling: timedelta, now: datetime, max_bytes:
     with session_scope() as session:
         session.execute(select(1))
     for claim in left_claims(collector.folders.working):
-        with taken_over(claim) as files:
-            results = [collector.deal_with(held, _look(held), collector.folders.incoming) for held in files]
+        with taken_over(claim) as left:
+            results = [collector.deal_with(held, _look(held), collector.folders.incoming) for held in left]
         yield from (result for result in results if result)
-    for path in (*_names(inbox), *_names(collector.folders.incoming)):
+    # The inbox has its own folders, which may be links, and perhaps others.
+    files = [path for path in _names(inbox) if not path.is_dir()]
+    for path in (*files, *_names(collector.folders.incoming)):
         result = collector.take(path, settling)
         if result:
             yield result
@@ -110,17 +112,16 @@ class _Collector:
         """Deal with a file unless it is still being written or another collector has it."""
         try:
             look = _look(path)
-            if stat.S_ISDIR(look.mode):
-                if path.parent == self.folders.inbox:
-                    return None
-                return FileResult(path, "refused", error=_told(path, "this is a folder. Put its files into incoming/."))
-            # A clock may have been set back since: far in the future is long ago.
-            if abs(self._now.timestamp() - look.changed) < settling.total_seconds():
-                return None
-            with claimed(self.folders.working, path) as held:
-                return self.deal_with(held, look, path.parent) if held else None
         except FileNotFoundError:
             return None
+        if stat.S_ISDIR(look.mode):
+            return FileResult(path, "refused", error=_told(path, "this is a folder. Put its files into incoming/."))
+        # A clock may have been set back since: far in the future is long ago.
+        if abs(self._now.timestamp() - look.changed) < settling.total_seconds():
+            return None
+        try:
+            with claimed(self.folders.working, path) as held:
+                return self.deal_with(held, look, path.parent) if held else None
         except OSError as error:
             what = f"it can't be taken into working/ ({error.strerror}), and stays where it is"
             return FileResult(path, "refused", error=_told(path, what))
