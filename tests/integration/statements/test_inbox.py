@@ -1,6 +1,7 @@
 """The inbox: each file loaded once and put where it belongs, whoever dies at whatever line."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -194,6 +195,41 @@ def test_a_link_is_refused_and_what_it_points_to_is_left(inbox, incoming, collec
     assert (tmp_path / "a.ofx").exists()
     assert "rejected/a.ofx" in tree(inbox)
     assert "rejected/dangling.reason.txt" in tree(inbox)
+
+
+@pytest.fixture
+def as_nobody(database: str) -> Iterator[Path]:
+    """An inbox on which this process has no more rights than others, though it may be root's."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        Path(folder).chmod(0o777)
+        os.seteuid(user or pwd.getpwnam("nobody").pw_uid)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(user)
+
+
+def test_a_file_that_may_not_be_read_is_refused(as_nobody):
+    incoming = incoming_folder(as_nobody)
+    (incoming / "a.ofx").write_bytes(statement())
+    (incoming / "a.ofx").chmod(0)
+    (result,) = collect_inbox(as_nobody, settling=timedelta(0), now=NOW, max_bytes=1_000_000)
+
+    assert (result.state, result.error) == ("refused", "a.ofx: it can't be read (Permission denied)")
+    assert tree(as_nobody) == ["rejected/a.ofx", "rejected/a.ofx.reason.txt"]
+
+
+def test_an_inbox_that_may_not_be_written_to_is_told_and_left(as_nobody):
+    incoming = incoming_folder(as_nobody)
+    (incoming / "a.ofx").write_bytes(statement())
+    incoming.chmod(0o500)
+    (result,) = collect_inbox(as_nobody, settling=timedelta(0), now=NOW, max_bytes=1_000_000)
+    incoming.chmod(0o700)
+
+    assert result.state == "refused"
+    assert "can't be taken into working/ (Permission denied)" in result.error
+    assert tree(as_nobody) == ["incoming/a.ofx"]
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting_for_it(inbox, incoming, collect):
