@@ -41,7 +41,7 @@ class Patience:
     #: Seconds for one answer, however steadily it drips.
     answer_s: float = 120
     #: The longest pause that a provider may ask for.
-    longest_pause_s: float = 300
+    longest_pause_s: float = 60
     first_pause_s: float = 1
     max_bytes: int = 64 * 1024 * 1024
     sleep: Callable[[float], None] = time.sleep

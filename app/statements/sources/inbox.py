@@ -65,9 +65,7 @@ def collect_inbox(inbox: Path, *, settling: timedelta, now: datetime, max_bytes:
     with session_scope() as session:
         session.execute(select(1))
     for claim in left_claims(collector.folders.working):
-        with taken_over(claim) as left:
-            results = [collector.deal_with(held, _look(held), collector.folders.incoming) for held in left]
-        yield from (result for result in results if result)
+        yield from collector.take_over(claim)
     # The inbox has its own folders, which may be links, and perhaps others.
     files = [path for path in _names(inbox) if not path.is_dir()]
     for path in (*files, *_names(collector.folders.incoming)):
@@ -125,6 +123,16 @@ class _Collector:
         except OSError as error:
             what = f"it can't be taken into working/ ({error.strerror}), and stays where it is"
             return FileResult(path, "refused", error=_told(path, what))
+
+    def take_over(self, claim: Path) -> list[FileResult]:
+        """Deal with what a collector that died had at hand."""
+        try:
+            with taken_over(claim) as files:
+                results = [self.deal_with(held, _look(held), self.folders.incoming) for held in files]
+        except OSError as error:
+            what = f"what a collector that died had at hand can't be taken up ({error.strerror})"
+            return [FileResult(claim, "refused", error=_told(claim, what))]
+        return [result for result in results if result]
 
     def deal_with(self, held: Path, look: _Look, origin: Path) -> FileResult | None:
         """Load a file that this collector holds, and put it where it belongs; None when it met a bug."""

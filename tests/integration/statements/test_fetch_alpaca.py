@@ -1,6 +1,7 @@
 """Fetching from Alpaca with its real library: whole or nothing, and every digit as it was answered."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 
@@ -102,6 +103,15 @@ def test_a_fetch_is_a_document_that_is_read_with_every_digit(fetch, alpaca):
     assert alpaca.asked[0].headers["apca-api-secret-key"] == SECRET
     for secret in (KEY, SECRET):
         assert secret not in document.decode()
+
+
+def test_no_secret_is_in_the_log_however_much_is_logged(fetch, caplog):
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")  # plaid-python silences its parent
+    fetch()
+
+    assert "HTTP/1.1" in caplog.text
+    assert not [secret for secret in (KEY, SECRET) if secret in caplog.text]
 
 
 def test_each_row_stands_in_the_line_that_it_is_said_to_stand_in(fetch):

@@ -1,6 +1,7 @@
 """Fetching from Plaid with its real library: whole or nothing, and every digit as it was answered."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -122,6 +123,15 @@ def test_no_secret_is_in_the_document(fetch):
 
     assert TOKEN not in document
     assert SECRET not in document
+
+
+def test_no_secret_is_in_the_log_however_much_is_logged(fetch, caplog):
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")  # plaid-python silences its parent
+    fetch()
+
+    assert "HTTP/1.1" in caplog.text
+    assert not [secret for secret in (TOKEN, SECRET) if secret in caplog.text]
 
 
 def test_each_row_stands_in_the_line_that_it_is_said_to_stand_in(fetch):

@@ -232,6 +232,17 @@ def test_an_inbox_that_may_not_be_written_to_is_told_and_left(as_nobody):
     assert tree(as_nobody) == ["incoming/a.ofx"]
 
 
+def test_a_claim_that_can_not_be_taken_up_keeps_no_other_file_out(as_nobody):
+    incoming = incoming_folder(as_nobody)
+    claim = as_nobody / "working" / "of-another-user"
+    claim.mkdir(mode=0o000)
+    (incoming / "a.ofx").write_bytes(b"")
+    results = list(collect_inbox(as_nobody, settling=timedelta(0), now=NOW, max_bytes=1_000_000))
+
+    assert [result.path.name for result in results] == ["of-another-user", "a.ofx"]
+    assert "can't be taken up (Permission denied)" in results[0].error
+
+
 def test_what_is_no_regular_file_is_refused_without_waiting_for_it(inbox, incoming, collect):
     os.mkfifo(incoming / "pipe")
     (result,) = collect()
