@@ -156,3 +156,20 @@ def test_a_fetch_that_fails_fails_its_task_so_that_somebody_is_told(environment,
         fetch_task()
 
     assert [name[:14] for name in files(inbox)] == ["plaid-lakebank"]
+
+
+def test_a_worker_knows_both_tasks(environment, inbox, celery_app, worker):
+    worker()
+    fetched = celery_app.send_task("app.tasks.statements.fetch_statements", ["alpaca"]).get(timeout=60)
+    collected = celery_app.send_task("app.tasks.statements.collect_statements").get(timeout=60)
+
+    assert fetched == {"fetched": 1}
+    assert collected["refused"] == 0
+    assert len(files(inbox)) == 1
+
+
+def test_both_tasks_are_on_the_schedule(celery_app):
+    entries = {entry["task"] for entry in celery_app.conf.beat_schedule.values()}
+
+    assert {"app.tasks.statements.fetch_statements", "app.tasks.statements.collect_statements"} <= entries
+    assert entries <= set(celery_app.tasks)
