@@ -7,7 +7,7 @@ import difflib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parseaddr
 from functools import cache
 from ipaddress import ip_address
@@ -146,6 +146,34 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    # Keys and statements pass through it.
+    is_here = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or not (parts.scheme == "https" or is_here) or "@" in parts.netloc or parts.query:
+        raise ValueError("the address of an API, starting with https://")
+    return url.rstrip("/")
+
+
+def _named(parts: int, example: str) -> Callable[[str], str]:
+    """Return what checks a list of names, each with its secrets: `name:secret,name:secret`."""
+    entry = re.compile(r"([a-z0-9-]{1,40})" + r":[^:,\s]+" * parts)
+
+    def check(text: str) -> str:
+        entries = [entry.fullmatch(part.strip()) for part in text.split(",")]
+        names = [found[1] for found in entries if found]
+        if len(set(names)) < len(entries):
+            raise ValueError(f"a list such as {example}, with names of small letters, digits and dashes, each once")
+        return text
+
+    return check
+
+
+def _secrets_by_name(text: SecretStr) -> dict[str, list[str]]:
+    entries = (part.strip().split(":") for part in text.get_secret_value().split(",") if part)
+    return {name: secrets for name, *secrets in entries}
+
+
 def _folder(path: Path) -> Path:
     return PROJECT_DIR / path
 
@@ -155,6 +183,9 @@ _PostgresqlUrl = Annotated[SecretUrl, BeforeValidator(_postgresql_url)]
 _Address = Annotated[str, AfterValidator(_address)]
 _Host = Annotated[str, AfterValidator(_host)]
 _Folder = Annotated[Path, AfterValidator(_folder)]
+_BaseUrl = Annotated[str, AfterValidator(_base_url)]
+_PlaidTokens = Annotated[SecretStr, BeforeValidator(_named(1, "NAME:TOKEN,NAME:TOKEN"))]
+_AlpacaKeys = Annotated[SecretStr, BeforeValidator(_named(2, "NAME:KEY:SECRET,NAME:KEY:SECRET"))]
 _LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)]
 
 
@@ -185,6 +216,13 @@ class Settings(BaseModel):
     admin_email: _Address = ""
     server_email: _Address = ""
 
+    plaid_base_url: _BaseUrl = "https://production.plaid.com"
+    plaid_client_id: str = ""
+    plaid_secret: SecretStr = SecretStr("")
+    plaid_access_tokens: _PlaidTokens = SecretStr("")
+    alpaca_base_url: _BaseUrl = "https://api.alpaca.markets"
+    alpaca_keys: _AlpacaKeys = SecretStr("")
+
     flower_address: _Host = "127.0.0.1"
 
     log_dir: _Folder = PROJECT_DIR / "logs"
@@ -198,6 +236,16 @@ class Settings(BaseModel):
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)
     max_statement_bytes: int = Field(64 * 1024 * 1024, ge=1, le=1024**3)
+
+    @property
+    def plaid_items(self) -> dict[str, str]:
+        """The access tokens of Plaid's items, by the names that `PLAID_ACCESS_TOKENS` gives them."""
+        return {name: token for name, (token,) in _secrets_by_name(self.plaid_access_tokens).items()}
+
+    @property
+    def alpaca_accounts(self) -> dict[str, tuple[str, str]]:
+        """Key and secret of Alpaca's accounts, by the names that `ALPACA_KEYS` gives them."""
+        return {name: (key, secret) for name, (key, secret) in _secrets_by_name(self.alpaca_keys).items()}
 
     @property
     def mail_off_reason(self) -> str | None:
@@ -276,6 +324,8 @@ def _sentence(problem: ErrorDetails, values: Mapping[str, str], origins: Mapping
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
     value = masked_url(values[name]) if field.annotation is SecretUrl else values[name]
+    if field.annotation is SecretStr:
+        value = "***"
     return f'{name.upper()} ({origins[name]}) is "{value}"; it may be {_may_be(field, problem)}'
 
 

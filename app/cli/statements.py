@@ -2,7 +2,7 @@
 
 # ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +15,11 @@ from app.errors import BadInputError
 if TYPE_CHECKING:
     from app.statements import FileResult
 
-app = typer.Typer(name="statements", help="Statements that wait for a person.", no_args_is_help=True)
+app = typer.Typer(
+    name="statements", help="Statements: what waits for a person, and what providers hold.", no_args_is_help=True
+)
 
+_UNAVAILABLE = 3
 _STYLES = {"loaded": "green", "known": "dim", "refused": "bold red", "held back": "yellow"}
 
 
@@ -30,23 +33,24 @@ def import_statements(
 ) -> None:
     """Load statements, each file wholly or not at all, and say what became of it.
 
-    A file that is refused keeps no other file out. Exit code 1 when any was refused.
+    A file that is refused keeps no other file out. Exit code 1 when any was refused. Files of STATEMENTS_DIR are then
+    moved to its processed/ or rejected/; files that were named stay where they are.
     """
     from app.settings import get_settings
     from app.statements import import_files
+    from app.statements.sources import collect_inbox
 
     settings = get_settings()
-    if not paths:
-        if not settings.statements_dir.is_dir():
-            raise BadInputError(
-                "there is no such folder",
-                where=f"STATEMENTS_DIR {settings.statements_dir}",
-                hint="Make it, or name the files: python -m app import PATH…",
-            )
+    now, max_bytes = datetime.now(UTC), settings.max_statement_bytes
+    if paths:
+        results = import_files(paths, now=now, max_bytes=max_bytes)
+    else:
         paths = [settings.statements_dir]
+        # Who types this knows that the files are complete.
+        results = collect_inbox(settings.statements_dir, settling=timedelta(0), now=now, max_bytes=max_bytes)
     console = output()
     counts = {"loaded": 0, "known": 0, "refused": 0, "held back": 0}
-    for result in import_files(paths, now=datetime.now(UTC), max_bytes=settings.max_statement_bytes):
+    for result in results:
         state, text = _told(result)
         counts[result.state] += 1
         counts["held back"] += bool(result.held)
@@ -119,16 +123,43 @@ def accept(
     output().print(f"Statement {statement_id} is accepted.")
 
 
+@app.command("fetch")
+def fetch(
+    provider: Annotated[
+        str | None, typer.Argument(metavar="[plaid|alpaca]", help="Only from this one.", show_default=False)
+    ] = None,
+) -> None:
+    """Fetch the statements of all accounts that the settings name, into STATEMENTS_DIR; `import` then loads them.
+
+    Exit code 3 when any could not be fetched.
+    """
+    from app.settings import get_settings
+    from app.statements.sources import fetch_statements
+
+    console = output()
+    failed = fetched = 0
+    for one in fetch_statements(get_settings(), provider, now=datetime.now(UTC)):
+        fetched += 1
+        failed += bool(one.error)
+        word, style = ("failed", "bold red") if one.error else ("fetched", "green")
+        text = one.error or f"{one.provider} {one.name}: {one.path}"
+        console.print(Text.assemble((f"{word:<9}", style), " ", cell(text)))
+    if not fetched:
+        console.print("There is nothing to fetch: PLAID_ACCESS_TOKENS and ALPACA_KEYS name no account.")
+    if failed:
+        raise typer.Exit(_UNAVAILABLE)
+
+
 def _told(result: "FileResult") -> tuple[str, str]:
     """Return the word and the sentence for what became of a file."""
     name = result.path.name
     if result.state == "refused":
         return "refused", result.error if name in result.error else f"{name}: {result.error}"
     if result.state == "known":
-        return "known", f"{name}: loaded before"
+        return "known", f"{name}: loaded before" + (f"; {result.error}" if result.error else "")
     contents = (
         f"{_count(result.statements, 'statement')}, {_count(result.positions, 'position')},"
-        f" {_count(result.transactions, 'transaction')}"
+        f" {_count(result.transactions, 'transaction')}" + (f"; {result.error}" if result.error else "")
     )
     if result.held:
         return "held back", f"{name}: {contents}; {'; '.join(result.held)}"

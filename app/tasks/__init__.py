@@ -11,11 +11,14 @@ from app.tasks.market_data import sync_market_data
 from app.tasks.notifications import send_mail
 from app.tasks.publisher import transport
 from app.tasks.reconciliation import compare_shard, reconcile_account, reconcile_all_accounts
+from app.tasks.statements import collect_statements, fetch_statements
 
 __all__ = [
     "canary",
     "celery_app",
+    "collect_statements",
     "compare_shard",
+    "fetch_statements",
     "job_task",
     "reconcile_account",
     "reconcile_all_accounts",

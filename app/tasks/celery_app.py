@@ -117,6 +117,15 @@ app.conf.beat_schedule = {
         "task": "app.tasks.reconciliation.sync_market_data",
         "schedule": timedelta(hours=1),
     },
+    "collect-statements": {
+        "task": "app.tasks.statements.collect_statements",
+        "schedule": timedelta(minutes=5),
+    },
+    # Before the reconciliation. In UTC it is after New York's close and still that day there.
+    "fetch-statements-daily": {
+        "task": "app.tasks.statements.fetch_statements",
+        "schedule": crontab(hour=23, minute=30),
+    },
 }
 
 # `celery -A app.tasks.celery_app flower` would listen on all interfaces.

@@ -228,6 +228,36 @@ def test_a_log_level_may_be_the_number_that_celery_gives_its_children() -> None:
     assert load(CELERY_LOG_LEVEL="DEBUG").celery_log_level == "debug"
 
 
+def test_lists_of_secrets_are_by_name_and_never_shown() -> None:
+    settings = load(PLAID_ACCESS_TOKENS="lakebank:t-1,pine:t-2", ALPACA_KEYS="main:key:s3cret, second:key:s3cret")
+
+    assert settings.plaid_items == {"lakebank": "t-1", "pine": "t-2"}
+    assert settings.alpaca_accounts == {"main": ("key", "s3cret"), "second": ("key", "s3cret")}
+    assert "t-1" not in repr(settings)
+    assert (load().plaid_items, load().alpaca_accounts) == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["PLAID_ACCESS_TOKENS", "ALPACA_KEYS"])
+@pytest.mark.parametrize(
+    "value", ["s3cret", "Main:s3cret:s3cret:x", "a:s3cret,a:s3cret", "a:s3cret:s3cret,", "a::", "../a:s3cret"]
+)
+def test_a_bad_list_of_secrets_is_told_without_them(name: str, value: str) -> None:
+    with pytest.raises(BadInputError, match=r'is "\*\*\*"; it may be a list such as NAME:') as caught:
+        load(**{name: value})
+
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "api.example.com", "https://", "https://key@example.com", "ftp://127.0.0.1"]
+)
+def test_an_api_is_asked_over_tls_unless_it_is_on_this_machine(url: str) -> None:
+    with pytest.raises(BadInputError, match="starting with https://"):
+        load(ALPACA_BASE_URL=url)
+
+    assert load(ALPACA_BASE_URL="http://127.0.0.1:8080/").alpaca_base_url == "http://127.0.0.1:8080"
+
+
 def test_folders_start_at_the_projects_own() -> None:
     settings = load(LOG_DIR="var/log", STATEMENTS_DIR="/srv/inbox")
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from app.statements.formats import ibkr_flex, mt940, ofx
+from app.statements.formats import alpaca_json, ibkr_flex, mt940, ofx, plaid_json
 from app.statements.rows import ParsedStatement, StatementError
 
 __all__ = ["read_statements"]
@@ -14,7 +14,13 @@ class _Format(Protocol):
     def read(self, data: bytes, name: str) -> tuple[ParsedStatement, ...]: ...
 
 
-_FORMATS: dict[str, _Format] = {"ofx": ofx, "ibkr-flex": ibkr_flex, "mt940": mt940}
+_FORMATS: dict[str, _Format] = {
+    "ofx": ofx,
+    "ibkr-flex": ibkr_flex,
+    "mt940": mt940,
+    "plaid": plaid_json,
+    "alpaca": alpaca_json,
+}
 
 
 def read_statements(data: bytes, name: str) -> tuple[str, tuple[ParsedStatement, ...]]:

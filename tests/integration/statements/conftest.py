@@ -1,13 +1,14 @@
 """An inbox for statement files, and the accounts that the files of these tests are about."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
 
 from app.statements import FileResult, import_files
+from app.statements.sources.inbox import collect_inbox, incoming_folder
 from tests import factories as make
 
 #: The day after that of the statements which `ofx_files` writes.
@@ -41,3 +42,16 @@ def load(database: str) -> Callable[..., list[FileResult]]:
         return list(import_files(paths, now=now, max_bytes=max_bytes))
 
     return load
+
+
+@pytest.fixture
+def incoming(inbox: Path, accounts: dict[str, int]) -> Path:
+    return incoming_folder(inbox)
+
+
+@pytest.fixture
+def collect(inbox: Path) -> Callable[..., list[FileResult]]:
+    def collect(*, settling: timedelta = timedelta(0), now: datetime = NOW) -> list[FileResult]:
+        return list(collect_inbox(inbox, settling=settling, now=now, max_bytes=1_000_000))
+
+    return collect

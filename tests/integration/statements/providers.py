@@ -1,0 +1,94 @@
+"""A provider's API on this machine: answers that a test writes, to the questions that the real libraries ask."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Question:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    #: Bytes of the body that are sent before the connection is closed.
+    cut_after: int | None = None
+    #: Bytes of the body that are sent before nothing more comes, though the connection stays.
+    silent_after: int | None = None
+
+
+@dataclass
+class Provider:
+    url: str
+    #: What it answers; replaced by tests.
+    answer: Callable[[Question], Reply]
+    asked: list[Question]
+    ended: threading.Event
+
+
+@contextmanager
+def provider() -> Iterator[Provider]:
+    """Run an API on a free port while the block runs."""
+    here = Provider("", lambda _: Reply(status=404), [], threading.Event())
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _reply(self) -> None:
+            parts = urlsplit(self.path)
+            length = int(self.headers.get("Content-Length", 0))
+            question = Question(
+                self.command,
+                parts.path,
+                {name: values[0] for name, values in parse_qs(parts.query).items()},
+                {name.lower(): value for name, value in self.headers.items()},
+                json.loads(self.rfile.read(length)) if length else None,
+            )
+            here.asked.append(question)
+            reply = here.answer(question)
+            body = reply.body.encode()
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            sent = next((end for end in (reply.cut_after, reply.silent_after) if end is not None), len(body))
+            self.wfile.write(body[:sent])
+            self.wfile.flush()
+            if reply.silent_after is not None:
+                here.ended.wait()
+            self.close_connection = sent < len(body)
+
+        do_GET = do_POST = _reply  # noqa: N815 (the names that http.server looks for)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of connections that the asker gave up."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        here.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield here
+        finally:
+            here.ended.set()
+            server.shutdown()
+            thread.join()
