@@ -1,6 +1,6 @@
 """Rows of the book and of statements, with only what a test is about spelled out."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -17,6 +17,7 @@ from app.book.models import (
     BookPosition,
     BookSnapshot,
     BookTransaction,
+    CorporateAction,
     CustodianAccount,
     Security,
     SecurityIdentifier,
@@ -27,6 +28,8 @@ from app.statements.models import Statement, StatementCash, StatementFile, State
 
 #: A Tuesday, when XNYS was open.
 DAY = date(2026, 3, 10)
+#: After the close of that day, before the close of the next.
+NOW = datetime(2026, 3, 11, 1, 0, tzinfo=UTC)
 
 _numbers = count(1)
 
@@ -127,6 +130,21 @@ def trade(session: Session, account_id: int, *, security_id: int | None = None, 
             "trade_date": DAY,
             "settle_date": DAY,
             "currency": "USD",
+            **values,
+        },
+    )
+
+
+def corporate_action(session: Session, security_id: int, kind: str, ex_date: date, **values: Any) -> int:
+    return _insert(
+        session,
+        CorporateAction,
+        **{
+            "reference": f"CA{next(_numbers)}",
+            "kind": kind,
+            "security_id": security_id,
+            "ex_date": ex_date,
+            "pay_date": ex_date,
             **values,
         },
     )

@@ -50,6 +50,8 @@ class BreakView:
     #: In the base currency, without sign; None where a price or a rate is missing.
     value: Decimal | None
     explanation: str
+    #: The day by which the explanations come true, if there is one.
+    expected_by: date | None
     as_of: date
     opened_at: datetime
     closed_at: datetime | None
@@ -221,6 +223,7 @@ def _view(row: Row[Any]) -> BreakView:
         remainder=row.remainder,
         value=row.value,
         explanation=explain(row.explanations, row.remainder, row.evidence),
+        expected_by=row.expected_by,
         as_of=row.as_of,
         opened_at=row.opened_at,
         closed_at=row.closed_at,

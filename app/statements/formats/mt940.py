@@ -38,7 +38,7 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
     counts: Counter[tuple[str, str, str]] = Counter()
     for draft in drafts:
         for entry in draft.entries:
-            counts.update({(*draft.account, reference) for reference in _references(entry)})
+            counts[(*draft.account, entry.bank_reference)] += 1
     return tuple(_statement(draft, counts) for draft in drafts)
 
 
@@ -173,20 +173,15 @@ def _statement(draft: _Draft, counts: Counter[tuple[str, str, str]]) -> ParsedSt
     )
 
 
-def _references(entry: Entry) -> tuple[str, ...]:
-    """What may serve as the reference of an entry, the better first."""
-    return tuple(reference for reference in (entry.bank_reference, entry.owner_reference) if reference)
-
-
 def _reference(draft: _Draft, place: int, counts: Counter[tuple[str, str, str]]) -> str:
-    """The first reference of an entry that no other entry of the account has; else one made for its place.
+    """The bank's reference of an entry, if no other entry of the account has it; else one made for its place.
 
-    What makes it one is what the statement says of itself and of the entry, not the file around it.
+    What makes it one is what the statement says of itself and of the entry, not the file around it. The account owner's
+    reference is none: an owner uses it again, for the next payment of the same kind.
     """
     entry = draft.entries[place]
-    for reference in _references(entry):
-        if counts[(*draft.account, reference)] == 1:
-            return reference
+    if entry.bank_reference and counts[(*draft.account, entry.bank_reference)] == 1:
+        return entry.bank_reference
     said = (
         draft.account, draft.number, place, entry.field.value,
         *(

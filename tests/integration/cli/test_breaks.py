@@ -31,6 +31,7 @@ _BREAK = BreakView(
     remainder=Decimal("-1234567.7910"),
     value=None,
     explanation="unsettled trades: buy T-77 settles 2026-03-12, sell T-78 settles 2026-03-12",
+    expected_by=None,
     as_of=date(2026, 3, 10),
     opened_at=datetime(2026, 3, 10, tzinfo=UTC),
     closed_at=None,

@@ -1,6 +1,6 @@
 """What the compare finds, explains, keeps and closes: one account each, on a real PostgreSQL."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,32 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from app.book.models import SecurityIdentifier
-from app.reconciliation import list_breaks, reconcile_account, run_coverage, show_break
+from app.reconciliation import list_breaks, run_coverage, show_break
 from tests import factories as make
-from tests.factories import DAY
-
-#: After the close of DAY, before the close of the next day.
-NOW = datetime(2026, 3, 11, 1, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def account(session):
-    return make.account(session, "A1")
-
-
-@pytest.fixture
-def custody(session, account):
-    return make.custodian_account(session, account, number="C1")
-
-
-@pytest.fixture
-def reconcile(session, account):
-    def reconcile(now=NOW):
-        counts = reconcile_account(session, account, f"run-{next(make._numbers)}", now=now)
-        session.expire_all()
-        return counts
-
-    return reconcile
+from tests.factories import DAY, NOW
 
 
 def breaks(session):

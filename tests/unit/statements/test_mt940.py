@@ -211,9 +211,10 @@ def test_statements_of_accounts_currencies_and_days_stay_apart() -> None:
 # References
 
 
-def test_the_reference_of_the_bank_comes_before_that_of_the_owner() -> None:
+def test_the_reference_is_the_banks_and_never_the_owners_who_uses_it_again() -> None:
     assert entry(line(rest="NTRFMINE//BANKS")).reference == "BANKS"
-    assert entry(line(rest="NTRFMINE")).reference == "MINE"
+    assert entry(line(rest="NTRFMINE")).reference.startswith("20240131 1 ")
+    assert entry(line(rest="NTRFMINE")).group_reference == "MINE"
     assert entry(line(rest="NTRF29-07-2014 10:05 LONG REFERENCE//BANKS")).reference == "BANKS"
 
 
