@@ -206,7 +206,7 @@ stated AS (
             OVER (PARTITION BY s.custodian_account_id, s.as_of, s.currency) AS is_last_of_cash
     FROM members AS m
     JOIN groups AS g USING (group_id)
-    JOIN statements AS s USING (custodian_account_id)
+    JOIN statements AS s ON s.custodian_account_id = m.custodian_account_id
     WHERE s.state = 'accepted' AND s.as_of BETWEEN greatest(g.valid_from, g.last_day - 62) AND g.last_day
         AND (s.states_positions OR s.states_cash)
 ),
@@ -345,7 +345,8 @@ WHERE outcome IS NULL AND NOT lacks_book;
 
 -- name: compare_positions
 -- Nearly all rows agree one by one, which is found without adding up. Only groups in which a row does not, or that have
--- more rows on one side (a custodian may list one security several times, by lot or sub-account), are added up.
+-- another number of rows on each side (a custodian may list one security several times, by lot or sub-account), are added
+-- up; and groups of several accounts, which may hold one security several times themselves.
 INSERT INTO differences (
     group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
     currency, ours, theirs, difference, allowed
@@ -376,8 +377,20 @@ suspects AS MATERIALIZED (
     SELECT group_id
     FROM (SELECT group_id, security_id, quantity AS theirs FROM their_rows) AS t
     FULL JOIN (SELECT group_id, security_id, quantity AS ours FROM our_rows) AS o USING (group_id, security_id)
-    GROUP BY group_id
-    HAVING count(ours) <> count(theirs) OR bool_or(theirs IS DISTINCT FROM ours) OR count(*) <> count(security_id)
+    WHERE theirs IS DISTINCT FROM ours
+    UNION
+    SELECT group_id
+    FROM (
+        SELECT c.group_id, count(*) AS rows
+        FROM compared AS c
+        CROSS JOIN unnest(c.position_statements) AS stated (statement_id)
+        JOIN statement_positions AS p USING (statement_id)
+        GROUP BY c.group_id
+    ) AS t
+    JOIN (SELECT group_id, count(*) AS rows FROM our_rows GROUP BY group_id) AS o USING (group_id)
+    WHERE t.rows <> o.rows
+    UNION
+    SELECT group_id FROM compared WHERE account_id <> group_id
 ),
 theirs AS (
     SELECT

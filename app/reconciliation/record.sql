@@ -8,7 +8,7 @@ SET
     value = abs(v.figure) * v.price * v.rate,
     valuation = jsonb_strip_nulls(jsonb_build_object(
         'currency', CAST(:base_currency AS text), 'figure', v.figure::text,
-        'price', CASE WHEN v.is_quantity THEN v.price::text END,
+        'price', CASE WHEN v.is_quantity THEN trim_scale(round(v.price, 12))::text END,
         'price_currency', CASE WHEN v.is_quantity THEN v.currency END,
         'price_date', v.price_date, 'price_source', v.price_source,
         'rate', trim_scale(round(v.rate, 12))::text,

@@ -83,6 +83,13 @@ def test_rows_of_one_security_are_added_up(session, account, custody, reconcile)
     assert breaks(session) == []
 
 
+def test_two_rows_that_each_say_what_ours_says_are_added_up_too(session, account, custody, reconcile):
+    make.book(session, account, positions={make.security(session, "ABC"): "5"})
+    make.statement(session, custody, positions={"C-ABC": ["5", "5"]})
+    reconcile()
+    assert breaks(session) == [("quantity", "ABC", Decimal(5), Decimal(10), Decimal(5), "")]
+
+
 def test_two_names_of_one_security_are_added_up(session, account, custody, reconcile):
     share = make.security(session, "ABC")
     session.add(SecurityIdentifier(scheme="CUSIP", value="OLD", security_id=share))

@@ -1,0 +1,125 @@
+"""What runs do with breaks that people have looked at, and with names that mean several things."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+
+from app.reconciliation import list_breaks, show_break
+from tests import factories as make
+from tests.factories import DAY, NOW
+
+NEXT_DAY = DAY + timedelta(days=1)
+
+
+@pytest.fixture
+def share(session):
+    return make.security(session, "ABC")
+
+
+@pytest.fixture
+def differing(session, account, custody, share, reconcile):
+    """Write a day with a difference, and reconcile it."""
+
+    def differing(theirs, day=DAY):
+        make.book(session, account, as_of=day, positions={share: "10"})
+        make.statement(session, custody, as_of=day, positions={"C-ABC": theirs})
+        reconcile(NOW + (day - DAY))
+        return next(iter(list_breaks(session)), None)
+
+    return differing
+
+
+def put(session, state, assignee=None):
+    session.execute(text("UPDATE breaks SET state = :state, assignee = :who"), {"state": state, "who": assignee})
+
+
+def events(session, break_id):
+    return [event.event for event in show_break(session, break_id)[1]]
+
+
+def test_a_resolved_break_stays_so_while_nothing_newer_was_compared(session, differing, reconcile):
+    view = differing("9")
+    put(session, "resolved")
+    reconcile()
+    assert show_break(session, view.id)[0].state == "resolved"
+
+
+def test_a_resolved_break_reopens_when_a_later_day_still_disagrees(session, differing):
+    view = differing("9")
+    put(session, "resolved")
+    assert (differing("9", NEXT_DAY).state, events(session, view.id)) == ("open", ["opened", "reopened"])
+
+
+def test_a_resolved_break_closes_when_it_agrees(session, differing):
+    view = differing("9")
+    put(session, "resolved")
+    assert differing("10", NEXT_DAY) is None
+    assert events(session, view.id) == ["opened", "closed"]
+
+
+def test_a_break_that_was_written_off_stays_so_while_its_figure_is_the_same(session, differing):
+    view = differing("9")
+    put(session, "written_off")
+    differing("9", NEXT_DAY)
+    assert show_break(session, view.id)[0].state == "written_off"
+    assert differing("8", NEXT_DAY + timedelta(days=1)).state == "open"
+    assert events(session, view.id) == ["opened", "reopened"]
+
+
+def test_a_break_that_somebody_looks_after_stays_assigned(session, differing):
+    differing("9")
+    put(session, "assigned", assignee="mira")
+    assert differing("8", NEXT_DAY).state == "assigned"
+
+
+def test_the_age_counts_from_the_day_at_which_it_opened_and_anew_when_it_reopens(session, differing):
+    view = differing("9")
+    differing("8", NEXT_DAY)
+    opened = text("SELECT opened_as_of FROM breaks WHERE id = :id")
+    assert session.execute(opened, {"id": view.id}).scalar_one() == DAY
+    differing("10", DAY + timedelta(days=2))
+    differing("9", DAY + timedelta(days=3))
+    assert session.execute(opened, {"id": view.id}).scalar_one() == DAY + timedelta(days=3)
+
+
+def test_a_security_whose_identifiers_point_to_two_is_a_finding_and_no_guess(session, account, custody, reconcile):
+    one, other = make.security(session, "ONE"), make.security(session, "TWO")
+    make.book(session, account, positions={one: "10", other: "10"})
+    make.statement(session, custody, positions={"C-ONE": "10"}, also={"C-ONE": ["C-TWO"]})
+    reconcile()
+    found = {view.what: view for view in list_breaks(session)}
+    ambiguous = found.pop("CUSIP C-ONE (Name of C-ONE)")
+    assert (ambiguous.kind, ambiguous.theirs) == ("ambiguous security", Decimal(10))
+    assert ambiguous.evidence["statement_rows"][0]["candidates"] == ["ONE", "TWO"]
+    assert {view.kind for view in found.values()} == {"missing at custodian"}
+
+
+def test_any_of_a_securitys_identifiers_will_do(session, account, custody, reconcile, share):
+    make.book(session, account, positions={share: "10"})
+    make.statement(session, custody, positions={"NEVER-HEARD": "10"}, also={"NEVER-HEARD": ["C-ABC"]})
+    reconcile()
+    assert list(list_breaks(session)) == []
+
+
+def test_a_name_that_was_given_to_another_security_means_what_it_meant_on_the_day(session, account, custody, reconcile):
+    old, new = make.security(session, "OLD", cusip="C-OLD"), make.security(session, "NEW", cusip="C-NEW")
+    make.identifier(session, old, "NAME", valid_to=DAY)
+    make.identifier(session, new, "NAME", valid_from=NEXT_DAY)
+    for day, held in ((DAY, old), (NEXT_DAY, new)):
+        make.book(session, account, as_of=day, positions={held: "10"})
+        make.statement(session, custody, as_of=day, positions={"NAME": "10"})
+        reconcile(NOW + (day - DAY))
+        assert list(list_breaks(session)) == []
+
+
+def test_positions_and_cash_that_come_apart_are_compared_together(session, account, custody, reconcile, share):
+    make.book(session, account, positions={share: "10"}, cash={"USD": "5"})
+    make.statement(session, custody, positions={"C-ABC": "9"})
+    make.statement(session, custody, cash={"USD": "4"})
+    reconcile()
+    assert sorted(view.kind for view in list_breaks(session)) == ["cash", "quantity"]
+    make.statement(session, custody, positions={"C-ABC": "10"})
+    reconcile()
+    assert [view.kind for view in list_breaks(session)] == ["cash"]
