@@ -229,6 +229,7 @@ class Settings(BaseModel):
     statements_dir: _Folder = PROJECT_DIR / "inbox"
     statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
+    reference_rates_file: _Folder | None = None
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
