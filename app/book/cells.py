@@ -86,6 +86,16 @@ def _share(cell: str, today: date) -> str | None:
     return _tolerance(cell, today) or ("is not below 1 (1 % is 0.01)" if Decimal(cell) >= 1 else None)
 
 
+def _positive(cell: str, today: date) -> str | None:
+    return _number(cell, today) or (None if Decimal(cell) > 0 else "is not above 0")
+
+
+def _time(cell: str, _today: date) -> str | None:
+    if re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", cell):
+        return None
+    return "is no time of the day of the form HH:MM, from 00:00 to 23:59"
+
+
 def _date(cell: str, _today: date) -> str | None:
     if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
         return "is no date of the form YYYY-MM-DD"
@@ -138,6 +148,8 @@ NUMBER = Kind(
 )
 TOLERANCE = Kind(_tolerance, _NUMBERS)
 SHARE = Kind(_share, _NUMBERS)
+POSITIVE = Kind(_positive, _NUMBERS)
+TIME = Kind(_time)
 DATE = Kind(_date, _DATES)
 PAST_DATE = Kind(_past_date, _DATES)
 LAG = Kind(_lag, _CODES)

@@ -193,7 +193,7 @@ def _check_keys(connection: Connection, file: _File) -> None:
             named = zip(key.columns, cells, strict=True)
             what = ", ".join(f"{name} {_shown(cell)}" for name, cell in named if cell is not None)
             what = f"{what} is there {count} times, first in {file.problems.unit} {first}"
-            file.problems.add(what, number=last)
+            file.problems.add(what, number=last, hint=key.hint)
 
 
 def _check_rules(connection: Connection, file: _File) -> None:

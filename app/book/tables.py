@@ -15,13 +15,22 @@ from app.book.cells import (
     LAG,
     NUMBER,
     PAST_DATE,
+    POSITIVE,
     SECURITY,
     SHARE,
     TEXT,
+    TIME,
     TOLERANCE,
     WORD,
     Kind,
     one_of,
+)
+from app.book.rules import (
+    ACCOUNT_RULES,
+    ALONE_IN_ACCOUNTS,
+    CORPORATE_ACTION_RULES,
+    IDENTIFIER_RULES,
+    MAPPING_RULES,
 )
 
 
@@ -42,6 +51,8 @@ class Key:
     columns: tuple[str, ...]
     #: SQL that tells the rows that it holds for.
     among: str = "true"
+    #: What one can do who means what the key forbids.
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +80,30 @@ ACCOUNTS = Table(
         Column("custodian_account", CODE, optional=True),
         Column("statement_frequency", one_of("daily", "weekly", "monthly"), optional=True),
         Column("statement_lag_days", LAG, optional=True),
+        Column("statement_cutoff", TIME, optional=True),
     ),
     (
-        Key(("account",)),
-        Key(("custodian", "custodian_account"), among="custodian IS NOT NULL"),
+        Key(("account",), hint="An account that is held in several custodian accounts has a row each in mappings."),
+        Key(
+            ("custodian", "custodian_account"),
+            among=ALONE_IN_ACCOUNTS,
+            hint="A custodian account that holds several accounts has a row each in mappings.",
+        ),
     ),
+    ACCOUNT_RULES,
+)
+
+MAPPINGS = Table(
+    "mappings",
     (
-        """
-        SELECT row, 'custodian and custodian_account stand together or not at all' AS says
-        FROM staged_accounts
-        WHERE (custodian IS NULL) <> (custodian_account IS NULL)
-        """,
-        """
-        SELECT row, 'statement_frequency is that of a custodian, and none is named' AS says
-        FROM staged_accounts
-        WHERE statement_frequency IS NOT NULL AND custodian IS NULL
-        """,
-        """
-        SELECT s.row,
-               'account ''' || s.account || ''' can''t lose its custodian account, which statements and'
-               || ' breaks belong to; make it inactive instead' AS says
-        FROM staged_accounts s
-        JOIN accounts a ON a.code = s.account
-        WHERE EXISTS (SELECT FROM account_mappings m WHERE m.account_id = a.id)
-          AND s.custodian IS NULL AND 'custodian' = ANY(:given)
-        """,
-        """
-        SELECT s.row,
-               'custodian account ''' || c.number || ''' of ''' || c.custodian || ''' belongs to account '''
-               || a.code || ''' already' AS says
-        FROM staged_accounts s
-        JOIN custodian_accounts c ON c.custodian = s.custodian AND c.number = s.custodian_account
-        JOIN account_mappings m ON m.custodian_account_id = c.id
-        JOIN accounts a ON a.id = m.account_id
-        WHERE a.code <> s.account
-          AND NOT EXISTS (  -- unless that account gets another one in the same import
-              SELECT FROM staged_accounts other WHERE other.account = a.code AND other.custodian IS NOT NULL
-          )
-        """,
+        Column("account", ACCOUNT),
+        Column("custodian", WORD),
+        Column("custodian_account", CODE),
+        Column("valid_from", DATE, optional=True),
+        Column("valid_to", DATE, optional=True),
     ),
+    (Key(("account", "custodian", "custodian_account", "valid_from")),),
+    MAPPING_RULES,
 )
 
 SECURITIES = Table(
@@ -129,39 +125,11 @@ IDENTIFIERS = Table(
         Column("scheme", one_of("ISIN", "CUSIP", "SEDOL", "FIGI", "SYMBOL", "CUSTODIAN")),
         Column("value", CODE),
         Column("namespace", CODE, optional=True),
+        Column("valid_from", DATE, optional=True),
+        Column("valid_to", DATE, optional=True),
     ),
-    (Key(("scheme", "value", "namespace")),),
-    (
-        """
-        SELECT row, 'a SYMBOL needs its exchange''s MIC as namespace (four capitals or digits)' AS says
-        FROM staged_identifiers
-        WHERE scheme = 'SYMBOL' AND coalesce(namespace, '') !~ '^[A-Z0-9]{4}$'
-        """,
-        """
-        SELECT row, 'a CUSTODIAN id needs its custodian as namespace, in lower case' AS says
-        FROM staged_identifiers
-        WHERE scheme = 'CUSTODIAN' AND (namespace IS NULL OR namespace <> lower(namespace))
-        """,
-        """
-        SELECT row, 'of ' || scheme || ' there is one in all the world, so its namespace is empty' AS says
-        FROM staged_identifiers
-        WHERE scheme IN ('ISIN', 'CUSIP', 'SEDOL', 'FIGI') AND namespace IS NOT NULL
-        """,
-        """
-        SELECT row, scheme || ' ''' || value || ''' is not in capitals' AS says
-        FROM staged_identifiers
-        WHERE value <> upper(value)
-        """,
-        """
-        SELECT s.row,
-               s.scheme || ' ''' || s.value || ''' belongs to security ''' || x.code || ''' already' AS says
-        FROM staged_identifiers s
-        JOIN security_identifiers i
-          ON i.scheme = s.scheme AND i.value = s.value AND i.namespace = coalesce(s.namespace, '')
-        JOIN securities x ON x.id = i.security_id
-        WHERE x.code <> s.security
-        """,
-    ),
+    (Key(("scheme", "value", "namespace", "valid_from")),),
+    IDENTIFIER_RULES,
 )
 
 POSITIONS = Table(
@@ -204,6 +172,8 @@ TRANSACTIONS = Table(
         Column("amount", NUMBER, optional=True),
         Column("currency", CURRENCY),
         Column("description", TEXT, optional=True),
+        Column("custodian_reference", CODE, optional=True),
+        Column("fx_rate", POSITIVE, optional=True),
     ),
     (Key(("account", "reference")),),
     (
@@ -213,6 +183,23 @@ TRANSACTIONS = Table(
         WHERE settle_date < trade_date  -- ISO 8601 dates sort as text
         """,
     ),
+)
+
+CORPORATE_ACTIONS = Table(
+    "corporate_actions",
+    (
+        Column("reference", CODE),
+        Column("kind", one_of("split", "dividend", "interest")),
+        Column("security", SECURITY),
+        Column("ex_date", DATE),
+        Column("pay_date", DATE, optional=True),
+        Column("new_units", POSITIVE, optional=True),
+        Column("old_units", POSITIVE, optional=True),
+        Column("amount", POSITIVE, optional=True),
+        Column("currency", CURRENCY, optional=True),
+    ),
+    (Key(("reference",)),),
+    CORPORATE_ACTION_RULES,
 )
 
 TOLERANCES = Table(
@@ -235,4 +222,14 @@ TOLERANCES = Table(
 )
 
 #: In the order in which one may name what an earlier one brings.
-TABLES = (ACCOUNTS, SECURITIES, IDENTIFIERS, POSITIONS, CASH, TRANSACTIONS, TOLERANCES)
+TABLES = (
+    ACCOUNTS,
+    MAPPINGS,
+    SECURITIES,
+    IDENTIFIERS,
+    POSITIONS,
+    CASH,
+    TRANSACTIONS,
+    CORPORATE_ACTIONS,
+    TOLERANCES,
+)

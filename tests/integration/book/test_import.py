@@ -90,7 +90,8 @@ def book(session: Session) -> dict[str, list[tuple[Any, ...]]]:
     queries = {
         "accounts": "SELECT a.code, u.login, a.name, a.currency, a.calendar, a.active, c.custodian, c.number,"
         " c.statement_frequency, c.statement_lag_days FROM accounts a JOIN users u ON u.id = a.user_id"
-        " LEFT JOIN custodian_accounts c ON c.account_id = a.id",
+        " LEFT JOIN account_mappings m ON m.account_id = a.id"
+        " LEFT JOIN custodian_accounts c ON c.id = m.custodian_account_id",
         "securities": "SELECT code, name, asset_class, currency, tracked FROM securities",
         "identifiers": "SELECT x.code, i.scheme, i.value, i.namespace FROM security_identifiers i"
         " JOIN securities x ON x.id = i.security_id",
