@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.book.import_sql import STATEMENTS
 from app.book.instruments import resolve_instruments
+from app.book.locks import change_alone, keep_compares_out
 from app.book.models import BookImport
 from app.book.problems import FileProblems, raise_if_any
 from app.book.table_files import open_table
@@ -74,7 +75,7 @@ def import_book(session: Session, folder: Path, today: date) -> BookImportResult
     paths = _find_tables(folder)
     with session.begin_nested():
         connection = session.connection()
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('value-partner book import'))"))
+        change_alone(connection)
         files = _stage(connection, folder, paths)
         _check(connection, folder, files, today)
         import_id = _write(connection, folder, files)
@@ -204,8 +205,7 @@ def _check_rules(connection: Connection, file: _File) -> None:
 
 
 def _write(connection: Connection, folder: Path, files: list[_File]) -> int:
-    # No account may be compared half with the old and half with the new book.
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('value-partner book'))"))
+    keep_compares_out(connection)
     given = {file.table.name: file.columns for file in files}
     import_id = connection.execute(
         insert(BookImport)
