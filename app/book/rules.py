@@ -190,41 +190,40 @@ def _one_meaning_a_day(table: str, *, key: tuple[str, ...], holder: str, known: 
         says: SQL of the sentence up to the two spans, over `key_…`, `holder` and `old_holder`.
     """
     names = ", ".join(f"key_{number}" for number in range(len(key)))
-    given = ", ".join(f"{column} AS key_{number}" for number, column in enumerate(key))
-    same = " AND ".join(f"k.key_{number} = g.key_{number}" for number in range(len(key)))
+    # Sorted and not joined: the planner can't know how many rows of a key there are.
     return f"""
         WITH known ({names}, holder, valid_from, valid_to) AS ({known}),
-        staged AS (
-            SELECT row, {given}, {holder} AS holder, coalesce(valid_from, '{_FIRST}') AS valid_from, valid_to
+        spans AS (
+            SELECT row, {", ".join(f"{column} AS key_{number}" for number, column in enumerate(key))},
+                   {holder} AS holder, coalesce(valid_from, '{_FIRST}') AS valid_from, valid_to AS new_to,
+                   NULL AS old_to
             FROM staged_{table}
             WHERE coalesce(valid_from, '{_FIRST}') ~ {_DATE} AND coalesce(valid_to, '{_LAST}') ~ {_DATE}
-        ),
-        given AS (
-            SELECT g.row, {", ".join(f"g.key_{number}" for number in range(len(key)))}, g.holder, g.valid_from,
-                   coalesce(CASE WHEN 'valid_to' = ANY(:given) THEN g.valid_to ELSE k.valid_to END, '{_LAST}')
-                   AS valid_to
-            FROM staged g
-            LEFT JOIN known k ON {same} AND k.valid_from = g.valid_from
-        ),
-        spans AS (
-            SELECT * FROM given
             UNION ALL
-            SELECT NULL, k.*
-            FROM known k
-            WHERE EXISTS (SELECT FROM given g WHERE {same})
-              AND NOT EXISTS (SELECT FROM given g WHERE {same} AND g.valid_from = k.valid_from)
+            SELECT NULL, {names}, holder, valid_from, NULL, valid_to
+            FROM known
+        ),
+        merged AS (
+            SELECT max(row) AS row, {names}, valid_from,
+                   coalesce(max(holder) FILTER (WHERE row IS NOT NULL), max(holder)) AS holder,
+                   coalesce(
+                       CASE WHEN count(row) > 0 AND 'valid_to' = ANY(:given) THEN max(new_to) ELSE max(old_to) END,
+                       '{_LAST}'
+                   ) AS valid_to
+            FROM spans
+            GROUP BY {names}, valid_from
         ),
         beside AS (
             SELECT *, lag(row) OVER days AS old_row, lag(holder) OVER days AS old_holder,
                    lag(valid_from) OVER days AS old_from, lag(valid_to) OVER days AS old_to
-            FROM spans
-            WINDOW days AS (PARTITION BY {names} ORDER BY valid_from, row)
+            FROM merged
+            WINDOW days AS (PARTITION BY {names} ORDER BY valid_from)
         )
         SELECT greatest(row, old_row),
                {says} || ' (' || {_days("old")} || '; ' || {_days("valid")} || ');'
                || ' the one must end before the other begins' AS says
         FROM beside
-        WHERE valid_from > old_from AND valid_from <= old_to
+        WHERE valid_from <= old_to
     """  # noqa: S608
 
 
