@@ -76,13 +76,10 @@ _CHANGES_IN_PLACE = f"""
                min(c.custodian) AS old_custodian,
                min(c.number) AS old_number,
                max(m.valid_to) AS valid_to,
-               bool_or(EXISTS (SELECT FROM staged_mappings t WHERE t.account = s.account)) AS is_listed,
-               bool_or(EXISTS (
+               bool_or(listed.account IS NOT NULL) AS is_listed,
+               bool_or(named.custodian IS NOT NULL OR EXISTS (
                    SELECT FROM account_mappings o
                    WHERE o.custodian_account_id = c.id AND o.account_id <> a.id
-               ) OR EXISTS (
-                   SELECT FROM staged_mappings t
-                   WHERE (t.custodian, t.custodian_account) = (c.custodian, c.number)
                )) AS is_shared,
                bool_or(c.custodian <> s.custodian AND EXISTS (
                    SELECT FROM statements t WHERE t.custodian_account_id = c.id
@@ -91,6 +88,9 @@ _CHANGES_IN_PLACE = f"""
         JOIN accounts a ON a.code = s.account
         JOIN account_mappings m ON m.account_id = a.id
         JOIN custodian_accounts c ON c.id = m.custodian_account_id
+        LEFT JOIN (SELECT DISTINCT account FROM staged_mappings) listed ON listed.account = s.account
+        LEFT JOIN (SELECT DISTINCT custodian, custodian_account FROM staged_mappings) named
+               ON (named.custodian, named.custodian_account) = (c.custodian, c.number)
         WHERE {UNLINKED.format(s="s")}
         GROUP BY s.row, s.account, s.custodian, s.custodian_account
     ),
