@@ -10,9 +10,10 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Literal, assert_never
+from zoneinfo import ZoneInfo
 
 from app.errors import BadInputError
 
@@ -40,6 +41,30 @@ def last_ended_business_day(calendar: str, now: datetime) -> date:
     sessions = _sessions(calendar, today, today)
     sessions.index_of(today)
     return sessions.days[bisect_right(sessions.closes, now) - 1]
+
+
+def last_cut_off_day(calendar: str, cutoff: time | None, now: datetime) -> date:
+    """Return the newest business day whose cut-off is at or before `now`: the `last_day` that `due_as_of` wants.
+
+    Args:
+        calendar: the exchange.
+        cutoff: a time of the day on the exchange's own clock, whatever daylight saving does to it; an hour that the
+            clock leaves out is over when the clock has gone on, one that it shows twice when it begins first.
+            None is the close, as in `last_ended_business_day`.
+        now: must be aware of its time zone.
+
+    Raises:
+        BadInputError: there is no such calendar, or it does not reach to `now`.
+    """
+    if cutoff is None:
+        return last_ended_business_day(calendar, now)
+    zone = _sessions(calendar, date(2020, 1, 1), date(2020, 1, 1)).zone
+    today = now.astimezone(zone).date()
+    sessions = _sessions(calendar, today, today)
+    sessions.index_of(today)
+    # Compared in UTC: two times of one zone compare by what its clock shows.
+    passed = bisect_right(sessions.days, now, key=lambda day: datetime.combine(day, cutoff, zone).astimezone(UTC))
+    return sessions.days[passed - 1]
 
 
 def business_day_on_or_before(calendar: str, day: date) -> date:
@@ -138,6 +163,8 @@ class _Sessions:
     closes: tuple[datetime, ...]
     first: date
     last: date
+    #: The exchange's own clock.
+    zone: ZoneInfo
     #: How far the calendar can be widened: the exchange's holidays are recorded from one day to another.
     earliest: date
     latest: date
@@ -199,6 +226,7 @@ def _build(calendar: str, first: date | None = None, last: date | None = None) -
         closes=tuple(datetime.fromtimestamp(close // 10**9, UTC) for close in built.closes_nanos.tolist()),
         first=first or built.first_session.date(),
         last=last or built.last_session.date(),
+        zone=built.tz,
         earliest=max(earliest.date(), _FIRST_DAY) if earliest else _FIRST_DAY,
         latest=min(latest.date(), _LAST_DAY) if latest else _LAST_DAY,
     )

@@ -229,7 +229,7 @@ class Settings(BaseModel):
     statements_dir: _Folder = PROJECT_DIR / "inbox"
     statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
-    reference_rates_file: _Folder | None = None
+    reference_rates_file: str = ""
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
@@ -247,6 +247,11 @@ class Settings(BaseModel):
     def alpaca_accounts(self) -> dict[str, tuple[str, str]]:
         """Key and secret of Alpaca's accounts, by the names that `ALPACA_KEYS` gives them."""
         return {name: (key, secret) for name, (key, secret) in _secrets_by_name(self.alpaca_keys).items()}
+
+    @property
+    def reference_rates_path(self) -> Path | None:
+        """The file of reference rates; None is the installed one."""
+        return PROJECT_DIR / self.reference_rates_file if self.reference_rates_file else None
 
     @property
     def mail_off_reason(self) -> str | None:

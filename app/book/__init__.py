@@ -1,8 +1,17 @@
 """The platform's own book: accounts, securities, what was held when, and how it is imported."""
 
 from app.book.accounts import AccountNotFoundError, find_account
+from app.book.identifiers import (
+    SCHEMES,
+    SecurityName,
+    SecurityView,
+    list_securities,
+    map_security,
+    unmap_security,
+)
 from app.book.importer import BookImportResult, import_book
 from app.book.instruments import InstrumentName, instrument_ids, resolve_instruments
+from app.book.mappings import AccountView, MappingChange, list_accounts, map_account, unmap_account
 from app.book.models import (
     EVER,
     FOREVER,
@@ -23,14 +32,17 @@ from app.book.models import (
     User,
 )
 from app.book.problems import MOST_LISTED, BookImportError, FileProblems, Problem
+from app.book.spans import Span
 
 __all__ = [
     "EVER",
     "FOREVER",
     "MOST_LISTED",
+    "SCHEMES",
     "Account",
     "AccountMapping",
     "AccountNotFoundError",
+    "AccountView",
     "BookCash",
     "BookImport",
     "BookImportError",
@@ -44,13 +56,23 @@ __all__ = [
     "Instrument",
     "InstrumentName",
     "InstrumentSecurity",
+    "MappingChange",
     "Problem",
     "Security",
     "SecurityIdentifier",
+    "SecurityName",
+    "SecurityView",
+    "Span",
     "Tolerance",
     "User",
     "find_account",
     "import_book",
     "instrument_ids",
+    "list_accounts",
+    "list_securities",
+    "map_account",
+    "map_security",
     "resolve_instruments",
+    "unmap_account",
+    "unmap_security",
 ]

@@ -5,6 +5,19 @@ columns that the table's file has: of a row that exists, a column that is not gi
 would not change are not written.
 """
 
+from app.book.rules import UNLINKED
+
+#: SQL that is true when a transaction is changed in what it is matched by.
+_FIGURES_CHANGED = """
+    ((t.kind, t.trade_date, t.settle_date, t.currency)
+     <> (excluded.kind, excluded.trade_date, excluded.settle_date, excluded.currency)
+     OR 'security' = ANY(:given) AND t.security_id IS DISTINCT FROM excluded.security_id
+     OR 'quantity' = ANY(:given) AND t.quantity <> excluded.quantity
+     OR 'amount' = ANY(:given) AND t.amount <> excluded.amount
+     OR 'custodian_reference' = ANY(:given)
+        AND t.custodian_reference IS DISTINCT FROM excluded.custodian_reference)
+"""
+
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "accounts": (
         """
@@ -29,49 +42,75 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
            OR 'calendar' = ANY(:given) AND a.calendar <> excluded.calendar
            OR 'active' = ANY(:given) AND a.active <> excluded.active
         """,
-        # Numbers that change hands in an import are freed first: unique constraints look at each row in turn.
-        """
+        # Numbers that change hands in an import are freed first: unique constraints look at each row in turn. An
+        # account of which this is true has one mapping: the rules see to that.
+        f"""
         UPDATE custodian_accounts c
         SET number = c.number || chr(1)
         FROM staged_accounts s
         JOIN accounts a ON a.code = s.account
         JOIN account_mappings m ON m.account_id = a.id
-        WHERE m.custodian_account_id = c.id AND (c.custodian, c.number) <> (s.custodian, s.custodian_account)
-        """,
-        """
+        WHERE m.custodian_account_id = c.id AND {UNLINKED.format(s="s")}
+        """,  # noqa: S608 (of texts that stand here)
+        f"""
         UPDATE custodian_accounts c
-        SET custodian = s.custodian,
-            number = s.custodian_account,
-            statement_frequency = CASE WHEN 'statement_frequency' = ANY(:given)
-                                       THEN s.statement_frequency ELSE c.statement_frequency END,
-            statement_lag_days = CASE WHEN 'statement_lag_days' = ANY(:given)
-                                      THEN coalesce(s.statement_lag_days, '1')::bigint ELSE c.statement_lag_days END
+        SET custodian = s.custodian, number = s.custodian_account
         FROM staged_accounts s
         JOIN accounts a ON a.code = s.account
         JOIN account_mappings m ON m.account_id = a.id
-        WHERE m.custodian_account_id = c.id
-          AND s.custodian IS NOT NULL
-          AND ((c.custodian, c.number) <> (s.custodian, s.custodian_account)
-               OR 'statement_frequency' = ANY(:given)
-                  AND c.statement_frequency IS DISTINCT FROM s.statement_frequency
-               OR 'statement_lag_days' = ANY(:given)
-                  AND c.statement_lag_days <> coalesce(s.statement_lag_days, '1')::bigint)
-        """,
+        WHERE m.custodian_account_id = c.id AND {UNLINKED.format(s="s")}
+        """,  # noqa: S608
         """
-        INSERT INTO custodian_accounts (custodian, number, statement_frequency, statement_lag_days)
-        SELECT s.custodian, s.custodian_account, s.statement_frequency, coalesce(s.statement_lag_days, '1')::bigint
+        INSERT INTO custodian_accounts (custodian, number, statement_frequency, statement_lag_days, statement_cutoff)
+        SELECT s.custodian, s.custodian_account, s.statement_frequency,
+               coalesce(s.statement_lag_days, '1')::bigint, s.statement_cutoff::time
         FROM staged_accounts s
         WHERE s.custodian IS NOT NULL
         ORDER BY s.row
         ON CONFLICT (custodian, number) DO NOTHING
         """,
-        """
+        f"""
         INSERT INTO account_mappings (custodian_account_id, account_id)
         SELECT c.id, a.id
         FROM staged_accounts s
         JOIN accounts a ON a.code = s.account
         JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
-        WHERE NOT EXISTS (SELECT FROM account_mappings m WHERE m.account_id = a.id)
+        WHERE {UNLINKED.format(s="s")}
+        """,  # noqa: S608
+        """
+        UPDATE custodian_accounts c
+        SET statement_frequency = CASE WHEN 'statement_frequency' = ANY(:given)
+                                       THEN s.statement_frequency ELSE c.statement_frequency END,
+            statement_lag_days = CASE WHEN 'statement_lag_days' = ANY(:given)
+                                      THEN coalesce(s.statement_lag_days, '1')::bigint ELSE c.statement_lag_days END,
+            statement_cutoff = CASE WHEN 'statement_cutoff' = ANY(:given)
+                                    THEN s.statement_cutoff::time ELSE c.statement_cutoff END
+        FROM staged_accounts s
+        WHERE (c.custodian, c.number) = (s.custodian, s.custodian_account)
+          AND ('statement_frequency' = ANY(:given)
+                  AND c.statement_frequency IS DISTINCT FROM s.statement_frequency
+               OR 'statement_lag_days' = ANY(:given)
+                  AND c.statement_lag_days <> coalesce(s.statement_lag_days, '1')::bigint
+               OR 'statement_cutoff' = ANY(:given)
+                  AND c.statement_cutoff IS DISTINCT FROM s.statement_cutoff::time)
+        """,
+    ),
+    "mappings": (
+        """
+        INSERT INTO custodian_accounts (custodian, number)
+        SELECT s.custodian, s.custodian_account
+        FROM staged_mappings s
+        ORDER BY s.row
+        ON CONFLICT (custodian, number) DO NOTHING
+        """,
+        """
+        INSERT INTO account_mappings AS m (custodian_account_id, account_id, valid_from, valid_to)
+        SELECT c.id, a.id, coalesce(s.valid_from, '0001-01-01')::date, coalesce(s.valid_to, '9999-12-31')::date
+        FROM staged_mappings s
+        JOIN accounts a ON a.code = s.account
+        JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
+        ON CONFLICT (custodian_account_id, account_id, valid_from) DO UPDATE SET valid_to = excluded.valid_to
+        WHERE 'valid_to' = ANY(:given) AND m.valid_to <> excluded.valid_to
         """,
     ),
     "securities": (
@@ -91,11 +130,13 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     ),
     "identifiers": (
         """
-        INSERT INTO security_identifiers (scheme, value, namespace, security_id)
-        SELECT s.scheme, s.value, coalesce(s.namespace, ''), x.id
+        INSERT INTO security_identifiers AS i (scheme, value, namespace, valid_from, valid_to, security_id)
+        SELECT s.scheme, s.value, coalesce(s.namespace, ''), coalesce(s.valid_from, '0001-01-01')::date,
+               coalesce(s.valid_to, '9999-12-31')::date, x.id
         FROM staged_identifiers s
         JOIN securities x ON x.code = s.security
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (scheme, value, namespace, valid_from) DO UPDATE SET valid_to = excluded.valid_to
+        WHERE 'valid_to' = ANY(:given) AND i.valid_to <> excluded.valid_to
         """,
     ),
     # A version that an import brings is one of positions and of cash, whichever of the two tables names it.
@@ -142,12 +183,35 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         """,
     ),
     "transactions": (
-        """
+        # What was matched by figures that are not its figures any more is to be matched anew, and with it all that
+        # it was matched with.
+        f"""
+        WITH undone AS (
+            DELETE FROM matched_book_transactions
+            WHERE match_id IN (
+                SELECT matched.match_id
+                FROM matched_book_transactions matched
+                JOIN book_transactions t ON t.id = matched.book_transaction_id
+                JOIN accounts a ON a.id = t.account_id
+                JOIN staged_transactions s ON (s.account, s.reference) = (a.code, t.reference)
+                LEFT JOIN securities x ON x.code = s.security
+                CROSS JOIN LATERAL (
+                    SELECT s.kind, x.id AS security_id, s.trade_date::date, s.settle_date::date,
+                           coalesce(s.quantity::numeric, 0) AS quantity, coalesce(s.amount::numeric, 0) AS amount,
+                           s.currency, s.custodian_reference
+                ) excluded
+                WHERE {_FIGURES_CHANGED}
+            )
+            RETURNING match_id
+        )
+        DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM undone)
+        """,  # noqa: S608
+        f"""
         INSERT INTO book_transactions AS t (account_id, reference, kind, security_id, trade_date, settle_date,
-                                            quantity, amount, currency, description)
+                                            quantity, amount, currency, description, custodian_reference, fx_rate)
         SELECT a.id, s.reference, s.kind, x.id, s.trade_date::date, s.settle_date::date,
                coalesce(s.quantity::numeric, 0), coalesce(s.amount::numeric, 0), s.currency,
-               coalesce(s.description, '')
+               coalesce(s.description, ''), s.custodian_reference, s.fx_rate::numeric
         FROM staged_transactions s
         JOIN accounts a ON a.code = s.account
         LEFT JOIN securities x ON x.code = s.security
@@ -161,13 +225,37 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
             amount = CASE WHEN 'amount' = ANY(:given) THEN excluded.amount ELSE t.amount END,
             currency = excluded.currency,
             description = CASE WHEN 'description' = ANY(:given)
-                               THEN excluded.description ELSE t.description END
-        WHERE (t.kind, t.trade_date, t.settle_date, t.currency)
-              <> (excluded.kind, excluded.trade_date, excluded.settle_date, excluded.currency)
-           OR 'security' = ANY(:given) AND t.security_id IS DISTINCT FROM excluded.security_id
-           OR 'quantity' = ANY(:given) AND t.quantity <> excluded.quantity
-           OR 'amount' = ANY(:given) AND t.amount <> excluded.amount
+                               THEN excluded.description ELSE t.description END,
+            custodian_reference = CASE WHEN 'custodian_reference' = ANY(:given)
+                                       THEN excluded.custodian_reference ELSE t.custodian_reference END,
+            fx_rate = CASE WHEN 'fx_rate' = ANY(:given) THEN excluded.fx_rate ELSE t.fx_rate END
+        WHERE {_FIGURES_CHANGED}
            OR 'description' = ANY(:given) AND t.description <> excluded.description
+           OR 'fx_rate' = ANY(:given) AND t.fx_rate IS DISTINCT FROM excluded.fx_rate
+        """,  # noqa: S608
+    ),
+    "corporate_actions": (
+        # A column that the file does not have is one that none of its kinds has: the row is replaced whole.
+        """
+        INSERT INTO corporate_actions AS c (reference, kind, security_id, ex_date, pay_date, new_units, old_units,
+                                            amount, currency)
+        SELECT s.reference, s.kind, x.id, s.ex_date::date, coalesce(s.pay_date, s.ex_date)::date,
+               s.new_units::numeric, s.old_units::numeric, s.amount::numeric, s.currency
+        FROM staged_corporate_actions s
+        JOIN securities x ON x.code = s.security
+        ORDER BY s.row
+        ON CONFLICT (reference) DO UPDATE SET
+            kind = excluded.kind,
+            security_id = excluded.security_id,
+            ex_date = excluded.ex_date,
+            pay_date = excluded.pay_date,
+            new_units = excluded.new_units,
+            old_units = excluded.old_units,
+            amount = excluded.amount,
+            currency = excluded.currency
+        WHERE (c.kind, c.security_id, c.ex_date, c.pay_date, c.new_units, c.old_units, c.amount, c.currency)
+              IS DISTINCT FROM (excluded.kind, excluded.security_id, excluded.ex_date, excluded.pay_date,
+                                excluded.new_units, excluded.old_units, excluded.amount, excluded.currency)
         """,
     ),
     "tolerances": (

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from app.book.cells import MOST_DECIMALS
 from app.book.problems import FileProblems
-from app.book.tables import MOST_DECIMALS, Table
+from app.book.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa

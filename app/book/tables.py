@@ -1,37 +1,37 @@
-"""The tables that a book is imported from: their columns, what a cell may say, what must hold between cells.
+"""The tables that a book is imported from: their columns, their keys, what must hold between cells.
 
 `docs/formats-book.md` tells people the same.
 """
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
-from difflib import get_close_matches
 
-from app.calendars import business_day_on_or_before
-from app.currencies import is_currency
-from app.errors import BadInputError
-
-_LONGEST_NUMBER = 40
-#: Of a quantity or an amount.
-MOST_DECIMALS = 12
-_LONGEST_CODE = 200
-_LONGEST_LAG = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the cells of a column may say."""
-
-    #: Says what is wrong with a cell as of a day, as the end of a sentence that starts with it, or None.
-    judge: Callable[[str, date], str | None]
-    #: What Parquet may store it as: text, integer, decimal, date, boolean.
-    stored_as: frozenset[str] = frozenset({"text"})
-    #: SQL over `cell` that is true for all that `judge` refuses and for few others, so that a million good
-    #: cells never leave the database. By default each distinct cell is judged.
-    suspect: str = "true"
+from app.book.cells import (
+    ACCOUNT,
+    CALENDAR,
+    CODE,
+    CURRENCY,
+    DATE,
+    FLAG,
+    LAG,
+    NUMBER,
+    PAST_DATE,
+    POSITIVE,
+    SECURITY,
+    SHARE,
+    TEXT,
+    TIME,
+    TOLERANCE,
+    WORD,
+    Kind,
+    one_of,
+)
+from app.book.rules import (
+    ACCOUNT_RULES,
+    ALONE_IN_ACCOUNTS,
+    CORPORATE_ACTION_RULES,
+    IDENTIFIER_RULES,
+    MAPPING_RULES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Key:
     columns: tuple[str, ...]
     #: SQL that tells the rows that it holds for.
     among: str = "true"
+    #: What one can do who means what the key forbids.
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,190 +67,53 @@ class Table:
     rules: tuple[str, ...] = ()
 
 
-def _any_text(_cell: str, _today: date) -> None:
-    return None
-
-
-def _code(cell: str, _today: date) -> str | None:
-    if cell != cell.strip():
-        return "has blanks around it"
-    if not cell.isprintable():
-        return "has a line break or another control character in it"
-    return f"is longer than {_LONGEST_CODE} characters" if len(cell) > _LONGEST_CODE else None
-
-
-def _lower_case(cell: str, today: date) -> str | None:
-    return _code(cell, today) or (None if cell == cell.lower() else f"is not in lower case: {cell.lower()}")
-
-
-def _currency(cell: str, _today: date) -> str | None:
-    if is_currency(cell):
-        return None
-    meant = cell.strip().upper()
-    return "is no active ISO 4217 code" + (f" (did you mean {meant}?)" if is_currency(meant) else "")
-
-
-def _calendar(cell: str, today: date) -> str | None:
-    if verdict := _code(cell, today):
-        return verdict
-    try:
-        business_day_on_or_before(cell, today)
-    except BadInputError as error:
-        return f"can't be used: {error}"
-    return None
-
-
-def _number(cell: str, _today: date) -> str | None:
-    if len(cell) > _LONGEST_NUMBER:
-        return f"has more than {_LONGEST_NUMBER} characters"
-    if not re.fullmatch(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", cell):
-        if re.fullmatch(r"[-+]?[0-9.]+[eE][-+]?[0-9]+", cell):
-            return "has an exponent; write out the number"
-        if cell.lower().lstrip("-+") in {"nan", "inf", "infinity"}:
-            return "is not a finite number"
-        return "is no number (digits, a point before the decimals, nothing between thousands)"
-    if len(cell.partition(".")[2]) > MOST_DECIMALS:
-        return f"has more than {MOST_DECIMALS} decimals"
-    return "is not below 10^18" if abs(Decimal(cell)) >= 10**18 else None
-
-
-def _tolerance(cell: str, today: date) -> str | None:
-    return _number(cell, today) or ("is negative" if Decimal(cell) < 0 else None)
-
-
-def _share(cell: str, today: date) -> str | None:
-    return _tolerance(cell, today) or ("is not below 1 (1 % is 0.01)" if Decimal(cell) >= 1 else None)
-
-
-def _date(cell: str, _today: date) -> str | None:
-    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
-        return "is no date of the form YYYY-MM-DD"
-    try:
-        date.fromisoformat(cell)
-    except ValueError:
-        return "is no day that exists"
-    return None
-
-
-def _past_date(cell: str, today: date) -> str | None:
-    return _date(cell, today) or (f"is in the future (today is {today})" if date.fromisoformat(cell) > today else None)
-
-
-def _lag(cell: str, _today: date) -> str | None:
-    whole = re.fullmatch("[0-9]{1,2}", cell)
-    return None if whole and int(cell) <= _LONGEST_LAG else f"is no whole number from 0 to {_LONGEST_LAG}"
-
-
-def _one_of(*choices: str, stored_as: frozenset[str] = frozenset({"text"})) -> Kind:
-    def judge(cell: str, _today: date) -> str | None:
-        if cell in choices:
-            return None
-        by_lower_case = {choice.lower(): choice for choice in choices}
-        near = get_close_matches(cell.strip().lower(), by_lower_case, 1)
-        return f"is none of {', '.join(choices)}" + (f" (did you mean {by_lower_case[near[0]]}?)" if near else "")
-
-    return Kind(judge, stored_as)
-
-
-_CODES = frozenset({"text", "integer"})
-_NUMBERS = frozenset({"text", "integer", "decimal"})
-_DATES = frozenset({"text", "date"})
-
-_TEXT = Kind(_any_text, suspect="false")
-_CODE = Kind(_code, _CODES, rf"length(cell) > {_LONGEST_CODE} OR cell !~ '^[!-~]([ -~]*[!-~])?$'")
-_WORD = Kind(_lower_case)
-_CURRENCY = Kind(_currency)
-#: Those that accounts have already were judged when they came; building one takes time.
-_CALENDAR = Kind(_calendar, suspect="NOT EXISTS (SELECT FROM accounts WHERE calendar = cell)")
-_NUMBER = Kind(
-    _number,
-    _NUMBERS,
-    # Nearly all numbers are plain and too short to be out of range, which is quickly seen.
-    rf"CASE WHEN cell !~ '^-?[0-9]+\.?[0-9]*$' OR length(cell) > {_LONGEST_NUMBER} THEN true"
-    rf" WHEN length(cell) <= {MOST_DECIMALS + 1} THEN false"
-    rf" ELSE abs(cell::numeric) >= 1e18 OR scale(cell::numeric) > {MOST_DECIMALS} END",
-)
-_TOLERANCE = Kind(_tolerance, _NUMBERS)
-_SHARE = Kind(_share, _NUMBERS)
-_DATE = Kind(_date, _DATES)
-_PAST_DATE = Kind(_past_date, _DATES)
-_LAG = Kind(_lag, _CODES)
-_FLAG = _one_of("true", "false", stored_as=frozenset({"text", "boolean"}))
-_ACCOUNT = Kind(
-    lambda _cell, _today: "is no account of the book or of the imported accounts",
-    _CODES,
-    "NOT EXISTS (SELECT FROM accounts WHERE code = cell)"
-    " AND NOT EXISTS (SELECT FROM staged_accounts WHERE account = cell)",
-)
-_SECURITY = Kind(
-    lambda _cell, _today: "is no security of the book or of the imported securities",
-    _CODES,
-    "NOT EXISTS (SELECT FROM securities WHERE code = cell)"
-    " AND NOT EXISTS (SELECT FROM staged_securities WHERE security = cell)",
-)
-
 ACCOUNTS = Table(
     "accounts",
     (
-        Column("account", _CODE),
-        Column("user", _CODE),
-        Column("name", _CODE),
-        Column("currency", _CURRENCY),
-        Column("calendar", _CALENDAR, optional=True),
-        Column("active", _FLAG, optional=True),
-        Column("custodian", _WORD, optional=True),
-        Column("custodian_account", _CODE, optional=True),
-        Column("statement_frequency", _one_of("daily", "weekly", "monthly"), optional=True),
-        Column("statement_lag_days", _LAG, optional=True),
+        Column("account", CODE),
+        Column("user", CODE),
+        Column("name", CODE),
+        Column("currency", CURRENCY),
+        Column("calendar", CALENDAR, optional=True),
+        Column("active", FLAG, optional=True),
+        Column("custodian", WORD, optional=True),
+        Column("custodian_account", CODE, optional=True),
+        Column("statement_frequency", one_of("daily", "weekly", "monthly"), optional=True),
+        Column("statement_lag_days", LAG, optional=True),
+        Column("statement_cutoff", TIME, optional=True),
     ),
     (
-        Key(("account",)),
-        Key(("custodian", "custodian_account"), among="custodian IS NOT NULL"),
+        Key(("account",), hint="An account that is held in several custodian accounts has a row each in mappings."),
+        Key(
+            ("custodian", "custodian_account"),
+            among=ALONE_IN_ACCOUNTS,
+            hint="A custodian account that holds several accounts has a row each in mappings.",
+        ),
     ),
+    ACCOUNT_RULES,
+)
+
+MAPPINGS = Table(
+    "mappings",
     (
-        """
-        SELECT row, 'custodian and custodian_account stand together or not at all' AS says
-        FROM staged_accounts
-        WHERE (custodian IS NULL) <> (custodian_account IS NULL)
-        """,
-        """
-        SELECT row, 'statement_frequency is that of a custodian, and none is named' AS says
-        FROM staged_accounts
-        WHERE statement_frequency IS NOT NULL AND custodian IS NULL
-        """,
-        """
-        SELECT s.row,
-               'account ''' || s.account || ''' can''t lose its custodian account, which statements and'
-               || ' breaks belong to; make it inactive instead' AS says
-        FROM staged_accounts s
-        JOIN accounts a ON a.code = s.account
-        WHERE EXISTS (SELECT FROM account_mappings m WHERE m.account_id = a.id)
-          AND s.custodian IS NULL AND 'custodian' = ANY(:given)
-        """,
-        """
-        SELECT s.row,
-               'custodian account ''' || c.number || ''' of ''' || c.custodian || ''' belongs to account '''
-               || a.code || ''' already' AS says
-        FROM staged_accounts s
-        JOIN custodian_accounts c ON c.custodian = s.custodian AND c.number = s.custodian_account
-        JOIN account_mappings m ON m.custodian_account_id = c.id
-        JOIN accounts a ON a.id = m.account_id
-        WHERE a.code <> s.account
-          AND NOT EXISTS (  -- unless that account gets another one in the same import
-              SELECT FROM staged_accounts other WHERE other.account = a.code AND other.custodian IS NOT NULL
-          )
-        """,
+        Column("account", ACCOUNT),
+        Column("custodian", WORD),
+        Column("custodian_account", CODE),
+        Column("valid_from", DATE, optional=True),
+        Column("valid_to", DATE, optional=True),
     ),
+    (Key(("account", "custodian", "custodian_account", "valid_from")),),
+    MAPPING_RULES,
 )
 
 SECURITIES = Table(
     "securities",
     (
-        Column("security", _CODE),
-        Column("name", _CODE),
-        Column("asset_class", _WORD),
-        Column("currency", _CURRENCY),
-        Column("tracked", _FLAG, optional=True),
+        Column("security", CODE),
+        Column("name", CODE),
+        Column("asset_class", WORD),
+        Column("currency", CURRENCY),
+        Column("tracked", FLAG, optional=True),
     ),
     (Key(("security",)),),
 )
@@ -256,53 +121,25 @@ SECURITIES = Table(
 IDENTIFIERS = Table(
     "identifiers",
     (
-        Column("security", _SECURITY),
-        Column("scheme", _one_of("ISIN", "CUSIP", "SEDOL", "FIGI", "SYMBOL", "CUSTODIAN")),
-        Column("value", _CODE),
-        Column("namespace", _CODE, optional=True),
+        Column("security", SECURITY),
+        Column("scheme", one_of("ISIN", "CUSIP", "SEDOL", "FIGI", "SYMBOL", "CUSTODIAN")),
+        Column("value", CODE),
+        Column("namespace", CODE, optional=True),
+        Column("valid_from", DATE, optional=True),
+        Column("valid_to", DATE, optional=True),
     ),
-    (Key(("scheme", "value", "namespace")),),
-    (
-        """
-        SELECT row, 'a SYMBOL needs its exchange''s MIC as namespace (four capitals or digits)' AS says
-        FROM staged_identifiers
-        WHERE scheme = 'SYMBOL' AND coalesce(namespace, '') !~ '^[A-Z0-9]{4}$'
-        """,
-        """
-        SELECT row, 'a CUSTODIAN id needs its custodian as namespace, in lower case' AS says
-        FROM staged_identifiers
-        WHERE scheme = 'CUSTODIAN' AND (namespace IS NULL OR namespace <> lower(namespace))
-        """,
-        """
-        SELECT row, 'of ' || scheme || ' there is one in all the world, so its namespace is empty' AS says
-        FROM staged_identifiers
-        WHERE scheme IN ('ISIN', 'CUSIP', 'SEDOL', 'FIGI') AND namespace IS NOT NULL
-        """,
-        """
-        SELECT row, scheme || ' ''' || value || ''' is not in capitals' AS says
-        FROM staged_identifiers
-        WHERE value <> upper(value)
-        """,
-        """
-        SELECT s.row,
-               s.scheme || ' ''' || s.value || ''' belongs to security ''' || x.code || ''' already' AS says
-        FROM staged_identifiers s
-        JOIN security_identifiers i
-          ON i.scheme = s.scheme AND i.value = s.value AND i.namespace = coalesce(s.namespace, '')
-        JOIN securities x ON x.id = i.security_id
-        WHERE x.code <> s.security
-        """,
-    ),
+    (Key(("scheme", "value", "namespace", "valid_from")),),
+    IDENTIFIER_RULES,
 )
 
 POSITIONS = Table(
     "positions",
     (
-        Column("account", _ACCOUNT),
-        Column("as_of", _PAST_DATE),
-        Column("security", _SECURITY),
-        Column("quantity_traded", _NUMBER),
-        Column("quantity_settled", _NUMBER),
+        Column("account", ACCOUNT),
+        Column("as_of", PAST_DATE),
+        Column("security", SECURITY),
+        Column("quantity_traded", NUMBER),
+        Column("quantity_settled", NUMBER),
     ),
     (Key(("account", "as_of", "security")),),
 )
@@ -310,11 +147,11 @@ POSITIONS = Table(
 CASH = Table(
     "cash",
     (
-        Column("account", _ACCOUNT),
-        Column("as_of", _PAST_DATE),
-        Column("currency", _CURRENCY),
-        Column("amount_traded", _NUMBER),
-        Column("amount_settled", _NUMBER),
+        Column("account", ACCOUNT),
+        Column("as_of", PAST_DATE),
+        Column("currency", CURRENCY),
+        Column("amount_traded", NUMBER),
+        Column("amount_settled", NUMBER),
     ),
     (Key(("account", "as_of", "currency")),),
 )
@@ -322,19 +159,21 @@ CASH = Table(
 TRANSACTIONS = Table(
     "transactions",
     (
-        Column("account", _ACCOUNT),
-        Column("reference", _CODE),
+        Column("account", ACCOUNT),
+        Column("reference", CODE),
         Column(
             "kind",
-            _one_of("buy", "sell", "income", "fee", "transfer", "deposit", "withdrawal", "split", "other"),
+            one_of("buy", "sell", "income", "fee", "transfer", "deposit", "withdrawal", "split", "other"),
         ),
-        Column("security", _SECURITY, optional=True),
-        Column("trade_date", _PAST_DATE),
-        Column("settle_date", _DATE),
-        Column("quantity", _NUMBER, optional=True),
-        Column("amount", _NUMBER, optional=True),
-        Column("currency", _CURRENCY),
-        Column("description", _TEXT, optional=True),
+        Column("security", SECURITY, optional=True),
+        Column("trade_date", PAST_DATE),
+        Column("settle_date", DATE),
+        Column("quantity", NUMBER, optional=True),
+        Column("amount", NUMBER, optional=True),
+        Column("currency", CURRENCY),
+        Column("description", TEXT, optional=True),
+        Column("custodian_reference", CODE, optional=True),
+        Column("fx_rate", POSITIVE, optional=True),
     ),
     (Key(("account", "reference")),),
     (
@@ -346,14 +185,31 @@ TRANSACTIONS = Table(
     ),
 )
 
+CORPORATE_ACTIONS = Table(
+    "corporate_actions",
+    (
+        Column("reference", CODE),
+        Column("kind", one_of("split", "dividend", "interest")),
+        Column("security", SECURITY),
+        Column("ex_date", DATE),
+        Column("pay_date", DATE, optional=True),
+        Column("new_units", POSITIVE, optional=True),
+        Column("old_units", POSITIVE, optional=True),
+        Column("amount", POSITIVE, optional=True),
+        Column("currency", CURRENCY, optional=True),
+    ),
+    (Key(("reference",)),),
+    CORPORATE_ACTION_RULES,
+)
+
 TOLERANCES = Table(
     "tolerances",
     (
-        Column("figure", _one_of("quantity", "cash")),
-        Column("asset_class", _WORD, optional=True),
-        Column("currency", _CURRENCY, optional=True),
-        Column("absolute", _TOLERANCE, optional=True),
-        Column("relative", _SHARE, optional=True),
+        Column("figure", one_of("quantity", "cash")),
+        Column("asset_class", WORD, optional=True),
+        Column("currency", CURRENCY, optional=True),
+        Column("absolute", TOLERANCE, optional=True),
+        Column("relative", SHARE, optional=True),
     ),
     (Key(("figure", "asset_class", "currency")),),
     (
@@ -366,4 +222,14 @@ TOLERANCES = Table(
 )
 
 #: In the order in which one may name what an earlier one brings.
-TABLES = (ACCOUNTS, SECURITIES, IDENTIFIERS, POSITIONS, CASH, TRANSACTIONS, TOLERANCES)
+TABLES = (
+    ACCOUNTS,
+    MAPPINGS,
+    SECURITIES,
+    IDENTIFIERS,
+    POSITIONS,
+    CASH,
+    TRANSACTIONS,
+    CORPORATE_ACTIONS,
+    TOLERANCES,
+)

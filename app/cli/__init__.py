@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from app.cli.accounts import app as accounts_commands
 from app.cli.book import app as book_commands
 from app.cli.breaks import app as breaks_commands
 from app.cli.canary import canary
@@ -16,6 +17,7 @@ from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
 from app.cli.reconcile import reconcile
 from app.cli.report import report
+from app.cli.securities import app as securities_commands
 from app.cli.statements import app as statements_commands
 from app.cli.statements import import_statements
 from app.cli.terminal import complain, show_what_it_can
@@ -35,6 +37,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(book_commands)
+app.add_typer(accounts_commands)
+app.add_typer(securities_commands)
 app.command("import")(import_statements)
 app.add_typer(statements_commands)
 app.command()(reconcile)

@@ -4,15 +4,18 @@ from app.reports.digest import RunDigest, digest_run, newest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
 from app.reports.figures import figure, signed
 from app.reports.reconciliation import write_report
+from app.reports.unknown import UnknownInstrument, unknown_instruments
 
 __all__ = [
     "Fact",
     "RunDigest",
+    "UnknownInstrument",
     "describe_evidence",
     "digest_run",
     "figure",
     "newest_run",
     "signed",
     "statement_files",
+    "unknown_instruments",
     "write_report",
 ]

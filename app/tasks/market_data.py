@@ -19,6 +19,6 @@ def sync_market_data(session: Session) -> dict[str, Any]:
         What was priced and what was not, as `app.market_data.Coverage`, and `new_rates`.
     """
     settings = get_settings()
-    new_rates = sync_reference_rates(session, settings.reference_rates_file)
+    new_rates = sync_reference_rates(session, settings.reference_rates_path)
     coverage = sync_prices(session, CsvFolder(settings.prices_dir), now=datetime.now(UTC))
     return {**asdict(coverage), "new_rates": new_rates}

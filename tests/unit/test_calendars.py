@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from bisect import bisect_right
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ from app.calendars import (
     business_day_on_or_before,
     business_days_between,
     due_as_of,
+    last_cut_off_day,
     last_ended_business_day,
 )
 from app.errors import BadInputError
@@ -65,6 +66,75 @@ def test_the_time_zone_of_now_does_not_matter() -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(TypeError):
         last_ended_business_day("XNYS", datetime(2026, 1, 9))
+
+
+@pytest.mark.parametrize(
+    ("calendar", "cutoff", "now", "expected"),
+    [
+        # 09:00 in New York is 14:00 UTC in winter and 13:00 in summer, also on the Monday after the clocks changed.
+        ("XNYS", time(9), datetime(2026, 1, 9, 13, 59, 59, tzinfo=UTC), date(2026, 1, 8)),
+        ("XNYS", time(9), datetime(2026, 1, 9, 14, 0, tzinfo=UTC), date(2026, 1, 9)),
+        ("XNYS", time(9), datetime(2026, 3, 6, 13, 30, tzinfo=UTC), date(2026, 3, 5)),
+        ("XNYS", time(9), datetime(2026, 3, 9, 12, 59, 59, tzinfo=UTC), date(2026, 3, 6)),
+        ("XNYS", time(9), datetime(2026, 3, 9, 13, 0, tzinfo=UTC), date(2026, 3, 9)),
+        # After the close, and still the same day in New York, where it is the next one in UTC.
+        ("XNYS", time(20, 30), datetime(2026, 1, 9, 21, 30, tzinfo=UTC), date(2026, 1, 8)),
+        ("XNYS", time(20, 30), datetime(2026, 1, 10, 1, 30, tzinfo=UTC), date(2026, 1, 9)),
+        # Over the weekend and a holiday it stays what it was.
+        ("XNYS", time(9), datetime(2026, 1, 11, 20, 0, tzinfo=UTC), date(2026, 1, 9)),
+        ("XNYS", time(9), datetime(2024, 7, 4, 20, 0, tzinfo=UTC), date(2024, 7, 3)),
+        # 08:00 in Tokyo is the evening before in UTC.
+        ("XTKS", time(8), datetime(2026, 1, 7, 22, 59, 59, tzinfo=UTC), date(2026, 1, 7)),
+        ("XTKS", time(8), datetime(2026, 1, 7, 23, 0, tzinfo=UTC), date(2026, 1, 8)),
+    ],
+)
+def test_a_cut_off_is_on_the_exchanges_own_clock(calendar: str, cutoff: time, now: datetime, expected: date) -> None:
+    assert last_cut_off_day(calendar, cutoff, now) == expected
+
+
+def test_a_cut_off_in_the_hour_that_summer_time_leaves_out_is_over_when_the_clock_has_gone_on() -> None:
+    # On Friday, 27 March 2026, Tel Aviv's clocks went from 02:00 on to 03:00, at midnight UTC.
+    assert last_cut_off_day("XTAE", time(2, 30), datetime(2026, 3, 27, 0, 29, tzinfo=UTC)) == date(2026, 3, 26)
+    assert last_cut_off_day("XTAE", time(2, 30), datetime(2026, 3, 27, 0, 30, tzinfo=UTC)) == date(2026, 3, 27)
+
+
+def test_without_a_cut_off_a_day_is_cut_off_at_its_close() -> None:
+    # 3 July 2024 closed early.
+    assert last_cut_off_day("XNYS", None, datetime(2024, 7, 3, 17, 0, tzinfo=UTC)) == date(2024, 7, 3)
+
+
+def test_a_cut_off_of_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(TypeError):
+        last_cut_off_day("XNYS", time(9), datetime(2026, 1, 9))
+
+
+def test_a_cut_off_that_a_calendar_does_not_reach_is_refused() -> None:
+    with pytest.raises(BadInputError, match="XSAU does not reach"):
+        last_cut_off_day("XSAU", time(9), datetime(2010, 1, 4, tzinfo=UTC))
+
+
+@settings(deadline=None)  # the first look at a calendar builds it
+@given(
+    st.sampled_from(["XNYS", "XLON", "24/7", "XSAU", "XTKS"]),
+    st.times().map(lambda t: t.replace(second=0, microsecond=0)),
+    st.datetimes(datetime(2021, 6, 1), datetime(2026, 6, 30), timezones=st.just(UTC)),
+)
+def test_the_cut_off_day_is_the_newest_one_whose_moment_has_passed(calendar: str, cutoff: time, now: datetime) -> None:
+    zone = get_calendar(calendar).tz
+    moments = {day: datetime.combine(day, cutoff, zone).timestamp() for day in business_days(calendar)}
+    expected = max(day for day, moment in moments.items() if moment <= now.timestamp())
+    assert last_cut_off_day(calendar, cutoff, now) == expected
+
+
+@settings(deadline=None)  # the first look at a calendar builds it
+@given(
+    calendars,
+    st.none() | st.times(),
+    st.datetimes(datetime(2021, 6, 1), datetime(2026, 6, 30), timezones=st.just(UTC)),
+    st.timedeltas(timedelta(0), timedelta(days=3)),
+)
+def test_time_never_takes_a_cut_off_back(calendar: str, cutoff: time | None, now: datetime, later: timedelta) -> None:
+    assert last_cut_off_day(calendar, cutoff, now) <= last_cut_off_day(calendar, cutoff, now + later)
 
 
 @pytest.mark.parametrize(

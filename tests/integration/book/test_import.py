@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.book import (
+    EVER,
+    FOREVER,
     Account,
+    AccountMapping,
     AccountNotFoundError,
     BookCash,
     BookImport,
@@ -26,6 +29,7 @@ from app.book import (
     BookPosition,
     BookSnapshot,
     BookTransaction,
+    CorporateAction,
     CustodianAccount,
     Security,
     SecurityIdentifier,
@@ -36,19 +40,7 @@ from app.book import (
 )
 from app.book.tables import TABLES
 from app.errors import BadInputError
-
-TODAY = date(2026, 3, 6)
-
-ACCOUNTS = """\
-account,user,name,currency,custodian,custodian_account
-A1,ann,First,USD,bank,1
-A2,bob,Second,EUR,,
-"""
-SECURITIES = """\
-security,name,asset_class,currency
-PINE,Pine Paper,equity,USD
-LAKE,Lake Water,bond,GBP
-"""
+from tests.integration.book.folders import ACCOUNTS, SECURITIES, TODAY, bring, write
 
 
 @pytest.fixture
@@ -56,22 +48,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, **tables: str | bytes) -> Path:
-    """Make the folder have these CSV tables and no others."""
-    for path in folder.iterdir():
-        path.unlink()
-    for name, content in tables.items():
-        (folder / f"{name}.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder
-
-
 def write_parquet(folder: Path, table: str, columns: dict[str, Any]) -> Path:
     parquet.write_table(pa.table(columns), folder / f"{table}.parquet")
     return folder
-
-
-def bring(session: Session, folder: Path, **tables: str | bytes) -> dict[str, int]:
-    return import_book(session, write(folder, **tables), TODAY).counts
 
 
 def refused(session: Session, folder: Path, **tables: str | bytes) -> BookImportError:
@@ -79,8 +58,9 @@ def refused(session: Session, folder: Path, **tables: str | bytes) -> BookImport
     write(folder, **{"accounts": ACCOUNTS, "securities": SECURITIES, **tables})
     with pytest.raises(BookImportError) as caught:
         import_book(session, folder, TODAY)
-    models = (Account, BookCash, BookImport, BookPosition, BookSnapshot, BookTransaction, CustodianAccount)
-    for model in (*models, Security, SecurityIdentifier, Tolerance, User):
+    accounts = (Account, AccountMapping, CustodianAccount, User)
+    books = (BookCash, BookImport, BookPosition, BookSnapshot, BookTransaction)
+    for model in (*accounts, *books, CorporateAction, Security, SecurityIdentifier, Tolerance):
         assert session.scalar(select(func.count()).select_from(model)) == 0
     return caught.value
 
@@ -90,10 +70,15 @@ def book(session: Session) -> dict[str, list[tuple[Any, ...]]]:
     queries = {
         "accounts": "SELECT a.code, u.login, a.name, a.currency, a.calendar, a.active, c.custodian, c.number,"
         " c.statement_frequency, c.statement_lag_days FROM accounts a JOIN users u ON u.id = a.user_id"
-        " LEFT JOIN custodian_accounts c ON c.account_id = a.id",
+        " LEFT JOIN account_mappings m ON m.account_id = a.id"
+        " LEFT JOIN custodian_accounts c ON c.id = m.custodian_account_id",
+        "custodian_accounts": "SELECT custodian, number, statement_frequency, statement_lag_days, statement_cutoff"
+        " FROM custodian_accounts",
+        "mappings": "SELECT a.code, c.custodian, c.number, m.valid_from, m.valid_to FROM account_mappings m"
+        " JOIN accounts a ON a.id = m.account_id JOIN custodian_accounts c ON c.id = m.custodian_account_id",
         "securities": "SELECT code, name, asset_class, currency, tracked FROM securities",
-        "identifiers": "SELECT x.code, i.scheme, i.value, i.namespace FROM security_identifiers i"
-        " JOIN securities x ON x.id = i.security_id",
+        "identifiers": "SELECT x.code, i.scheme, i.value, i.namespace, i.valid_from, i.valid_to"
+        " FROM security_identifiers i JOIN securities x ON x.id = i.security_id",
         "versions": "SELECT a.code, s.as_of FROM book_snapshots s JOIN accounts a ON a.id = s.account_id",
         "positions": "SELECT a.code, p.as_of, x.code, p.quantity_traded, p.quantity_settled"
         " FROM book_positions p JOIN accounts a ON a.id = p.account_id"
@@ -101,8 +86,10 @@ def book(session: Session) -> dict[str, list[tuple[Any, ...]]]:
         "cash": "SELECT a.code, c.as_of, c.currency, c.amount_traded, c.amount_settled"
         " FROM book_cash c JOIN accounts a ON a.id = c.account_id",
         "transactions": "SELECT a.code, t.reference, t.kind, x.code, t.trade_date, t.settle_date, t.quantity,"
-        " t.amount, t.currency, t.description FROM book_transactions t JOIN accounts a ON a.id = t.account_id"
-        " LEFT JOIN securities x ON x.id = t.security_id",
+        " t.amount, t.currency, t.description, t.custodian_reference, t.fx_rate FROM book_transactions t"
+        " JOIN accounts a ON a.id = t.account_id LEFT JOIN securities x ON x.id = t.security_id",
+        "corporate_actions": "SELECT c.reference, c.kind, x.code, c.ex_date, c.pay_date, c.new_units, c.old_units,"
+        " c.amount, c.currency FROM corporate_actions c JOIN securities x ON x.id = c.security_id",
         "tolerances": "SELECT figure, asset_class, currency, absolute, relative FROM tolerances",
     }
     return {
@@ -115,33 +102,73 @@ def test_each_table_comes_as_it_is_written(session: Session, folder: Path) -> No
         session,
         folder,
         accounts="account,user,name,currency,calendar,active,custodian,custodian_account,statement_frequency,"
-        "statement_lag_days\n"
-        'A1,ann,"First, the ""big"" one",USD,XLON,false,bank,1,weekly,3\n',
+        "statement_lag_days,statement_cutoff\n"
+        'A1,ann,"First, the ""big"" one",USD,XLON,false,bank,1,weekly,3,09:30\n',
+        mappings="account,custodian,custodian_account,valid_from,valid_to\nA1,trust,X,2026-01-02,\n"
+        "A1,trust,Y,,2026-01-01\n",
         securities="tracked,security,name,asset_class,currency\nfalse,PINE,Pine Paper,equity,USD\n",
-        identifiers="security,scheme,value,namespace\nPINE,ISIN,US0000000001,\nPINE,SYMBOL,PIN,XNYS\n",
+        identifiers="security,scheme,value,namespace,valid_from,valid_to\nPINE,ISIN,US0000000001,,,\n"
+        "PINE,SYMBOL,PIN,XNYS,2026-01-01,2026-12-31\n",
         positions="account,as_of,security,quantity_traded,quantity_settled\n"
         "A1,2026-03-05,PINE,-12.340,999999999999999999.999999999999\n",
         cash="account,as_of,currency,amount_traded,amount_settled\nA1,2026-03-04,JPY,+5,.5\n",
-        transactions="account,reference,kind,security,trade_date,settle_date,quantity,amount,currency,description\n"
-        'A1,T1,buy,PINE,2026-03-06,2026-03-09,1,-2.50,USD,"two\nlines"\n'
-        "A1,T2,fee,,2026-03-06,2026-03-06,,-1,USD,\n",
+        transactions="account,reference,kind,security,trade_date,settle_date,quantity,amount,currency,description,"
+        "custodian_reference,fx_rate\n"
+        'A1,T1,buy,PINE,2026-03-06,2026-03-09,1,-2.50,USD,"two\nlines",C-1,1.0825\n'
+        "A1,T2,fee,,2026-03-06,2026-03-06,,-1,USD,,,\n",
+        corporate_actions="reference,kind,security,ex_date,pay_date,new_units,old_units,amount,currency\n"
+        "C1,split,PINE,2026-03-09,,3,2,,\nC2,dividend,PINE,2026-03-13,2026-03-31,,,0.42,USD\n",
         tolerances="figure,asset_class,currency,absolute,relative\nquantity,fund,USD,0.01,0.001\ncash,,,1,\n",
     )
 
     assert counts == {
-        "accounts": 1, "securities": 1, "identifiers": 2, "positions": 1, "cash": 1, "transactions": 2,
-        "tolerances": 2,
+        "accounts": 1, "mappings": 2, "securities": 1, "identifiers": 2, "positions": 1, "cash": 1,
+        "transactions": 2, "corporate_actions": 2, "tolerances": 2,
     }  # fmt: skip
     assert book(session) == {
-        "accounts": [("A1", "ann", 'First, the "big" one', "USD", "XLON", False, "bank", "1", "weekly", 3)],
+        "accounts": [
+            ("A1", "ann", 'First, the "big" one', "USD", "XLON", False, "bank", "1", "weekly", 3),
+            ("A1", "ann", 'First, the "big" one', "USD", "XLON", False, "trust", "X", None, 1),
+            ("A1", "ann", 'First, the "big" one', "USD", "XLON", False, "trust", "Y", None, 1),
+        ],
+        "custodian_accounts": [
+            ("bank", "1", "weekly", 3, time(9, 30)),
+            ("trust", "X", None, 1, None),
+            ("trust", "Y", None, 1, None),
+        ],
+        "mappings": [
+            ("A1", "bank", "1", EVER, FOREVER),
+            ("A1", "trust", "X", date(2026, 1, 2), FOREVER),
+            ("A1", "trust", "Y", EVER, date(2026, 1, 1)),
+        ],
         "securities": [("PINE", "Pine Paper", "equity", "USD", False)],
-        "identifiers": [("PINE", "ISIN", "US0000000001", ""), ("PINE", "SYMBOL", "PIN", "XNYS")],
+        "identifiers": [
+            ("PINE", "ISIN", "US0000000001", "", EVER, FOREVER),
+            ("PINE", "SYMBOL", "PIN", "XNYS", date(2026, 1, 1), date(2026, 12, 31)),
+        ],
         "versions": [("A1", date(2026, 3, 4)), ("A1", date(2026, 3, 5))],
         "positions": [("A1", date(2026, 3, 5), "PINE", Decimal("-12.340"), Decimal("999999999999999999.999999999999"))],
         "cash": [("A1", date(2026, 3, 4), "JPY", Decimal(5), Decimal("0.5"))],
         "transactions": [
-            ("A1", "T1", "buy", "PINE", TODAY, date(2026, 3, 9), 1, Decimal("-2.50"), "USD", "two\nlines"),
-            ("A1", "T2", "fee", None, TODAY, TODAY, 0, -1, "USD", ""),
+            (
+                "A1",
+                "T1",
+                "buy",
+                "PINE",
+                TODAY,
+                date(2026, 3, 9),
+                1,
+                Decimal("-2.50"),
+                "USD",
+                "two\nlines",
+                "C-1",
+                Decimal("1.0825"),
+            ),
+            ("A1", "T2", "fee", None, TODAY, TODAY, 0, -1, "USD", "", None, None),
+        ],
+        "corporate_actions": [
+            ("C1", "split", "PINE", date(2026, 3, 9), date(2026, 3, 9), 3, 2, None, None),
+            ("C2", "dividend", "PINE", date(2026, 3, 13), date(2026, 3, 31), None, None, Decimal("0.42"), "USD"),
         ],
         "tolerances": [("cash", None, None, 1, 0), ("quantity", "fund", "USD", Decimal("0.01"), Decimal("0.001"))],
     }
@@ -198,10 +225,10 @@ def test_rows_are_updated_by_their_key_and_left_out_columns_stay(session: Sessio
         session,
         folder,
         accounts="account,user,name,currency,calendar,active,custodian,custodian_account,statement_frequency,"
-        "statement_lag_days\nA1,ann,First,USD,XLON,false,bank,1,weekly,3\n",
+        "statement_lag_days,statement_cutoff\nA1,ann,First,USD,XLON,false,bank,1,weekly,3,18:00\n",
         securities="security,name,asset_class,currency,tracked\nPINE,Pine,equity,USD,false\n",
-        transactions="account,reference,kind,security,trade_date,settle_date,quantity,amount,currency,description\n"
-        "A1,T,buy,PINE,2026-03-05,2026-03-06,1,-2,USD,note\n",
+        transactions="account,reference,kind,security,trade_date,settle_date,quantity,amount,currency,description,"
+        "custodian_reference,fx_rate\nA1,T,buy,PINE,2026-03-05,2026-03-06,1,-2,USD,note,C-1,2\n",
         tolerances="figure,currency,absolute,relative\ncash,JPY,1,0.5\n",
     )
     bring(
@@ -215,34 +242,42 @@ def test_rows_are_updated_by_their_key_and_left_out_columns_stay(session: Sessio
 
     after = book(session)
     assert after["accounts"] == [("A1", "bob", "Renamed", "EUR", "XLON", False, "trust", "2", "weekly", 3)]
+    assert after["custodian_accounts"] == [("trust", "2", "weekly", 3, time(18))]
     assert after["securities"] == [("PINE", "Pine Paper", "fund", "CAD", False)]
     day = date(2026, 3, 4)
-    assert after["transactions"] == [("A1", "T", "sell", "PINE", day, day, 1, -2, "CAD", "note")]
+    assert after["transactions"] == [("A1", "T", "sell", "PINE", day, day, 1, -2, "CAD", "note", "C-1", 2)]
     assert after["tolerances"] == [("cash", None, "JPY", 2, Decimal("0.5"))]
 
 
 def test_given_columns_update_the_row_also_when_nothing_else_changed(session: Session, folder: Path) -> None:
     header = (
         "account,user,name,currency,calendar,active,custodian,custodian_account,statement_frequency,"
-        "statement_lag_days\n"
+        "statement_lag_days,statement_cutoff\n"
     )
-    transactions = "account,reference,kind,trade_date,settle_date,currency,security,quantity,amount,description\n"
+    transactions = (
+        "account,reference,kind,trade_date,settle_date,currency,security,quantity,amount,description,"
+        "custodian_reference,fx_rate\n"
+    )
     bring(
         session,
         folder,
-        accounts=header + "A1,ann,First,USD,XNYS,true,bank,1,daily,1\nA2,ann,Second,USD,XNYS,true,bank,2,daily,1\n",
+        accounts=header + "A1,ann,First,USD,XNYS,true,bank,1,daily,1,09:00\n"
+        "A2,ann,Second,USD,XNYS,true,bank,2,daily,1,\n",
         securities=SECURITIES,
-        transactions=transactions + "".join(f"A1,T{n},buy,2026-03-05,2026-03-06,USD,PINE,1,1,x\n" for n in range(4)),
+        transactions=transactions
+        + "".join(f"A1,T{n},buy,2026-03-05,2026-03-06,USD,PINE,1,1,x,C,1\n" for n in range(6)),
     )
     bring(
         session,
         folder,
-        accounts=header + "A1,ann,First,USD,XLON,true,bank,1,,1\nA2,ann,Second,USD,XNYS,false,bank,2,daily,2\n",
+        accounts=header + "A1,ann,First,USD,XLON,true,bank,1,,1,\nA2,ann,Second,USD,XNYS,false,bank,2,daily,2,10:00\n",
         securities="security,name,asset_class,currency,tracked\nPINE,Pine Paper,equity,USD,false\n",
-        transactions=transactions + "A1,T0,buy,2026-03-05,2026-03-06,USD,,1,1,x\n"
-        "A1,T1,buy,2026-03-05,2026-03-06,USD,PINE,2,1,x\n"
-        "A1,T2,buy,2026-03-05,2026-03-06,USD,PINE,1,2,x\n"
-        "A1,T3,buy,2026-03-05,2026-03-06,USD,PINE,1,1,y\n",
+        transactions=transactions + "A1,T0,buy,2026-03-05,2026-03-06,USD,,1,1,x,C,1\n"
+        "A1,T1,buy,2026-03-05,2026-03-06,USD,PINE,2,1,x,C,1\n"
+        "A1,T2,buy,2026-03-05,2026-03-06,USD,PINE,1,2,x,C,1\n"
+        "A1,T3,buy,2026-03-05,2026-03-06,USD,PINE,1,1,y,C,1\n"
+        "A1,T4,buy,2026-03-05,2026-03-06,USD,PINE,1,1,x,,1\n"
+        "A1,T5,buy,2026-03-05,2026-03-06,USD,PINE,1,1,x,C,\n",
     )
 
     after = book(session)
@@ -250,14 +285,17 @@ def test_given_columns_update_the_row_also_when_nothing_else_changed(session: Se
         ("XLON", True, "bank", "1", None, 1),
         ("XNYS", False, "bank", "2", "daily", 2),
     ]
+    assert [row[4] for row in after["custodian_accounts"]] == [None, time(10)]
     assert after["securities"][1][4] is False
-    assert [(row[3], *row[6:8], row[9]) for row in after["transactions"]] == [
-        (None, 1, 1, "x"), ("PINE", 2, 1, "x"), ("PINE", 1, 2, "x"), ("PINE", 1, 1, "y"),
+    assert [(row[3], *row[6:8], *row[9:]) for row in after["transactions"]] == [
+        (None, 1, 1, "x", "C", 1), ("PINE", 2, 1, "x", "C", 1), ("PINE", 1, 2, "x", "C", 1),
+        ("PINE", 1, 1, "y", "C", 1), ("PINE", 1, 1, "x", None, 1), ("PINE", 1, 1, "x", "C", None),
     ]  # fmt: skip
 
 
 POSITIONS = "account,as_of,security,quantity_traded,quantity_settled\n"
 CASH = "account,as_of,currency,amount_traded,amount_settled\n"
+ACTIONS = "reference,kind,security,ex_date,pay_date,new_units,old_units,amount,currency\n"
 
 
 def test_a_version_is_replaced_whole_and_other_versions_stay(session: Session, folder: Path) -> None:
@@ -311,8 +349,10 @@ def test_an_absent_table_of_a_version_stays(session: Session, folder: Path) -> N
 def test_the_same_import_again_changes_nothing(session: Session, folder: Path) -> None:
     tables = {
         "accounts": ACCOUNTS,
+        "mappings": "account,custodian,custodian_account,valid_to\nA1,bank,1,2026-01-31\nA1,bank,2,\nA2,bank,2,\n",
         "securities": SECURITIES,
-        "identifiers": "security,scheme,value,namespace\nPINE,CUSTODIAN,9,bank\n",
+        "identifiers": "security,scheme,value,namespace,valid_from\nPINE,CUSTODIAN,9,bank,2026-01-01\n",
+        "corporate_actions": "reference,kind,security,ex_date,new_units,old_units\nC1,split,PINE,2026-03-09,3,2\n",
         "positions": POSITIONS + "A1,2026-03-05,PINE,2,2\n",
         "cash": CASH + "A1,2026-03-05,USD,20,20\n",
         "transactions": "account,reference,kind,trade_date,settle_date,currency\nA1,T,fee,2026-03-05,2026-03-05,USD\n",
@@ -575,7 +615,62 @@ BAD_TABLES: list[tuple[str, str | bytes, str, str]] = [
         "accounts",
         "account,user,name,currency,custodian,custodian_account\nA1,ann,One,USD,bank,1\nA2,bob,Two,USD,bank,1\n",
         "accounts.csv, line 3",
-        "custodian 'bank', custodian_account '1' is there 2 times, first in line 2",
+        "custodian 'bank', custodian_account '1' is there 2 times, first in line 2. A custodian account that holds"
+        " several accounts has a row each in mappings.",
+    ),
+    (
+        "accounts",
+        "account,user,name,currency,custodian,custodian_account\nA1,ann,One,USD,bank,1\nA1,ann,One,USD,trust,2\n",
+        "accounts.csv, line 3",
+        "account 'A1' is there 2 times, first in line 2. An account that is held in several custodian accounts has a"
+        " row each in mappings.",
+    ),
+    (
+        "accounts",
+        "account,user,name,currency,custodian,custodian_account,statement_cutoff\nA1,ann,One,USD,bank,1,9:00\n",
+        "accounts.csv, line 2",
+        "statement_cutoff '9:00' is no time of the day of the form HH:MM",
+    ),
+    (
+        "accounts",
+        "account,user,name,currency,custodian,custodian_account,statement_cutoff\nA1,ann,One,USD,bank,1,24:00\n",
+        "accounts.csv, line 2",
+        "from 00:00 to 23:59",
+    ),
+    (
+        "accounts",
+        "account,user,name,currency,statement_cutoff\nA1,ann,One,USD,09:00\n",
+        "accounts.csv, line 2",
+        "statement_cutoff is that of a custodian",
+    ),
+    # Mappings
+    ("mappings", "account,custodian,custodian_account\nA9,bank,1\n", "mappings.csv, line 2", "'A9' is no account"),
+    ("mappings", "account,custodian,custodian_account\nA1,Bank,1\n", "mappings.csv, line 2", "lower case: bank"),
+    (
+        "mappings",
+        "account,custodian,custodian_account,valid_from,valid_to\nA1,bank,1,2026-02-02,2026-02-01\n",
+        "mappings.csv, line 2",
+        "valid_to 2026-02-01 is before valid_from 2026-02-02",
+    ),
+    (
+        "mappings",
+        "account,custodian,custodian_account,valid_from\nA1,bank,1,01.02.2026\nA1,bank,1,2026-01-01\n",
+        "mappings.csv, line 2",
+        "valid_from '01.02.2026' is no date of the form YYYY-MM-DD",
+    ),
+    (
+        "mappings",
+        "account,custodian,custodian_account,valid_from\nA1,bank,1,\nA1,bank,1,\n",
+        "mappings.csv, line 3",
+        "account 'A1', custodian 'bank', custodian_account '1' is there 2 times, first in line 2",
+    ),
+    (
+        "mappings",
+        "account,custodian,custodian_account,valid_from,valid_to\nA1,bank,1,2026-02-01,\n"
+        "A1,bank,1,2026-01-01,2026-02-01\n",
+        "mappings.csv, line 3",
+        "account 'A1' and custodian account '1' of 'bank' are mapped twice on some days (from 2026-01-01 to 2026-02-01;"
+        " from 2026-02-01 on); the one must end before the other begins",
     ),
     # Securities and identifiers
     (
@@ -611,6 +706,24 @@ BAD_TABLES: list[tuple[str, str | bytes, str, str]] = [
         "security,scheme,value\nPINE,ISIN,X\nLAKE,ISIN,X\n",
         "identifiers.csv, line 3",
         "scheme 'ISIN', value 'X' is there 2 times, first in line 2",
+    ),
+    (
+        "identifiers",
+        "security,scheme,value,valid_from,valid_to\nPINE,ISIN,X,,2026-02-01\nLAKE,ISIN,X,2026-02-01,\n",
+        "identifiers.csv, line 3",
+        "ISIN 'X' belongs to securities 'PINE' and 'LAKE' on some days (until 2026-02-01; from 2026-02-01 on)",
+    ),
+    (
+        "identifiers",
+        "security,scheme,value,valid_from\nPINE,ISIN,X,\nPINE,ISIN,X,2026-02-01\n",
+        "identifiers.csv, line 3",
+        "ISIN 'X' belongs to security 'PINE' twice on some days (always; from 2026-02-01 on)",
+    ),
+    (
+        "identifiers",
+        "security,scheme,value,valid_from,valid_to\nPINE,ISIN,X,2026-02-02,2026-02-01\n",
+        "identifiers.csv, line 2",
+        "valid_to 2026-02-01 is before valid_from 2026-02-02",
     ),
     # Positions and cash
     ("positions", POSITIONS + "A9,2026-03-05,PINE,1,1\n", "positions.csv, line 2", "account 'A9' is no account"),
@@ -677,6 +790,67 @@ BAD_TABLES: list[tuple[str, str | bytes, str, str]] = [
         "A1,T,fee,2026-03-05,2026-03-05,USD\n",
         "transactions.csv, line 4",
         "account 'A1', reference 'T' is there 2 times, first in line 2",
+    ),
+    (
+        "transactions",
+        "account,reference,kind,trade_date,settle_date,currency,fx_rate\nA1,T,buy,2026-03-05,2026-03-05,USD,0\n",
+        "transactions.csv, line 2",
+        "fx_rate '0' is not above 0",
+    ),
+    # Corporate actions
+    (
+        "corporate_actions",
+        ACTIONS + "C1,merger,PINE,2026-03-09,,3,2,,\n",
+        "corporate_actions.csv, line 2",
+        "kind 'merger' is none of split, dividend, interest",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,split,PINE,2026-03-09,,3,,,\n",
+        "corporate_actions.csv, line 2",
+        "a split needs",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,split,PINE,2026-03-09,,0,2,,\n",
+        "corporate_actions.csv, line 2",
+        "new_units '0' is not above 0",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,split,PINE,2026-03-09,,3,2,1,\n",
+        "corporate_actions.csv, line 2",
+        "a split pays nothing",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,dividend,PINE,2026-03-09,2026-03-09,,,1,\n",
+        "corporate_actions.csv, line 2",
+        "dividend needs pay_date, amount and currency",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,interest,PINE,2026-03-09,,,,1,USD\n",
+        "corporate_actions.csv, line 2",
+        "interest needs pay_date, amount and currency",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,dividend,PINE,2026-03-09,2026-03-09,3,,1,USD\n",
+        "corporate_actions.csv, line 2",
+        "only a split has new_units and old_units",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,dividend,PINE,2026-03-09,2026-03-08,,,1,USD\n",
+        "corporate_actions.csv, line 2",
+        "pay_date 2026-03-08 is before ex_date 2026-03-09",
+    ),
+    (
+        "corporate_actions",
+        ACTIONS + "C1,split,OAK,2026-03-09,,3,2,,\n",
+        "corporate_actions.csv, line 2",
+        "security 'OAK' is no security",
     ),
     ("tolerances", "figure\nprice\n", "tolerances.csv, line 2", "figure 'price' is none of quantity, cash"),
     ("tolerances", "figure,absolute\ncash,-1\n", "tolerances.csv, line 2", "absolute '-1' is negative"),

@@ -1,0 +1,161 @@
+"""`python -m app securities`: by which names custodians know securities, and which of their names nobody knows."""
+
+# ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.accounts import From, To, day, days
+from app.cli.terminal import cell, facts, output, plain_table
+from app.errors import BadInputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from app.book import SecurityView
+
+app = typer.Typer(name="securities", help="By which names custodians know securities.", no_args_is_help=True)
+
+_Security = Annotated[str, typer.Argument(metavar="SECURITY", help="The security, by its code.")]
+_Scheme = Annotated[str, typer.Argument(metavar="SCHEME", help="ISIN, CUSIP, SEDOL, FIGI, SYMBOL or CUSTODIAN.")]
+_Value = Annotated[str, typer.Argument(metavar="VALUE", help="The name, in capitals.")]
+_Namespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        metavar="NS",
+        help="Of a SYMBOL the MIC of its exchange, of a CUSTODIAN's own id the custodian.",
+        show_default=False,
+    ),
+]
+_Limit = Annotated[int, typer.Option(min=1, help="Print at most so many rows.")]
+
+
+@app.command("list")
+def list_(limit: _Limit = 1000) -> None:
+    """List the securities, each with its names and the days of that."""
+    from app.book import list_securities
+    from app.database import session_scope
+
+    with session_scope() as session:
+        views = list_securities(session)
+        table = _names(islice(views, limit))
+        is_all = next(views, None) is None
+    if not table.row_count:
+        output().print("There is no security.")
+        return
+    output().print(table)
+    if not is_all:
+        output().print("… and more: --limit says how many are printed.")
+
+
+@app.command("show")
+def show(security: _Security) -> None:
+    """Show a security and its names."""
+    from app.book import list_securities
+    from app.database import session_scope
+
+    with session_scope() as session:
+        views = list(list_securities(session, security))
+    if not views:
+        raise BadInputError("there is no such security", where=f"security {security}")
+    view = views[0]
+    output().print(
+        facts(
+            [
+                ("security", cell(view.security)),
+                ("name", cell(view.description)),
+                ("asset class", cell(view.asset_class)),
+                ("currency", cell(view.currency)),
+            ]
+        )
+    )
+    output().print()
+    if view.name is None:
+        output().print("No custodian's name of it is known.")
+    else:
+        output().print(_names(views))
+
+
+@app.command("unknown")
+def unknown(limit: _Limit = 1000) -> None:
+    """List what custodians call securities and nobody here knows, that on which most open breaks hang first.
+
+    `securities map` says which security one is. A name of several securities has their codes.
+    """
+    from app.database import session_scope
+    from app.reports import unknown_instruments
+
+    with session_scope() as session:
+        instruments = unknown_instruments(session)
+    if not instruments:
+        output().print("Every name that custodians use is known.")
+        return
+    table = plain_table("breaks>", "scheme", "value", "namespace", "name", "custodians", "is one of")
+    for instrument in instruments[:limit]:
+        table.add_row(
+            f"{instrument.open_breaks:,}",
+            cell(instrument.scheme),
+            cell(instrument.identifier),
+            cell(instrument.namespace),
+            cell(instrument.name),
+            cell(", ".join(instrument.custodians)),
+            cell(", ".join(instrument.candidates)),
+        )
+    output().print(table)
+    if len(instruments) > limit:
+        output().print(f"… and {len(instruments) - limit:,} more: --limit says how many are printed.")
+
+
+@app.command("map")
+def map_(
+    security: _Security,
+    scheme: _Scheme,
+    value: _Value,
+    *,
+    namespace: _Namespace = "",
+    first: From = None,
+    last: To = None,
+) -> None:
+    """Say that a name is a security's, and from when to when.
+
+    Without dates that is always. `--to` alone ends a name that is open, so that it can move to another security.
+    Runs from now on go by it.
+    """
+    from app.book import SecurityName, map_security
+    from app.database import session_scope
+
+    name = SecurityName(scheme.upper(), value, namespace)
+    with session_scope() as session:
+        span = map_security(session, security, name, first=day(first), last=day(last))
+    output().print(cell(f"{name} is the name of security '{security}' {span}."))
+
+
+@app.command("unmap")
+def unmap(security: _Security, scheme: _Scheme, value: _Value, namespace: _Namespace = "", first: From = None) -> None:
+    """Take back a name that never was the security's. One that was until a day is ended by `map --to`."""
+    from app.book import SecurityName, unmap_security
+    from app.database import session_scope
+
+    name = SecurityName(scheme.upper(), value, namespace)
+    with session_scope() as session:
+        span = unmap_security(session, security, name, first=day(first))
+    output().print(cell(f"{name} is not the name of security '{security}' any more; it was {span}."))
+
+
+def _names(views: "Iterable[SecurityView]") -> "Table":
+    table = plain_table("security", "name", "scheme", "value", "namespace", "known")
+    for view in views:
+        name = view.name
+        table.add_row(
+            cell(view.security),
+            cell(view.description),
+            name.scheme if name else "none",
+            cell(name.value) if name else "",
+            cell(name.namespace) if name else "",
+            days(view.known),
+        )
+    return table
