@@ -38,7 +38,7 @@ def sync_reference_rates(session: Session, path: Path | None) -> int:
     Raises:
         BadInputError: the file can't be read; nothing is stored.
     """
-    known_to = session.execute(select(func.max(FxRate.rate_date))).scalar_one()
+    known_to = session.scalar(select(func.max(FxRate.rate_date)))
     name, text = _text(path)
     rows = [row for row in _rates(name, text) if known_to is None or row[1] > known_to]
     connection = session.connection().connection.driver_connection

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.calendars import business_day_numbers, business_day_on_or_before, due_as_of
+from app.calendars import add_business_days, business_day_numbers, business_day_on_or_before, due_as_of
 from app.reconciliation.explain import explain_differences
 from app.reconciliation.matching import LOOK_BACK_DAYS, match_transactions
 from app.reconciliation.queries import sql
@@ -26,6 +26,8 @@ _CREATE = (
 #: Of the calendar, around the compared dates: for settle dates that lie ahead, and trades that lie back.
 _DAYS_AHEAD = 60
 _DAYS_BACK = LOOK_BACK_DAYS + 30
+#: Between a calendar's name and a time.
+_CUTOFF = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class ShardCounts:
         return asdict(self)
 
 
+def cutoff_key(calendar: str, cutoff: time | None) -> str:
+    """Return by what the newest day is known whose cut-off has passed: that of the calendar, where there is none."""
+    return calendar if cutoff is None else f"{calendar}{_CUTOFF}{cutoff:%H:%M}"
+
+
 def compare_shard(
     session: Session,
     run_id: int,
@@ -65,11 +72,13 @@ def compare_shard(
         run_id: the run that it belongs to; must not have looked at these accounts before.
         first_account_id: the range, both ends included.
         last_account_id: its end.
-        last_days: for each calendar in use, the newest date that may be looked at.
+        last_days: for each calendar in use, the newest date that may be looked at; and by `cutoff_key` the newest
+            whose cut-off has passed.
         even_inactive: whether an inactive account is compared too.
     """
     shard = {"run_id": run_id, "first_account_id": first_account_id, "last_account_id": last_account_id}
-    calendars = {"calendars": list(last_days), "last_days": list(last_days.values())}
+    days = {name: day for name, day in last_days.items() if _CUTOFF not in name}
+    calendars = {"calendars": list(days), "last_days": list(days.values())}
     session.execute(sql("lock_book"))
     session.execute(sql("work_memory"))
     session.execute(sql("lock"), shard)
@@ -129,11 +138,13 @@ _ACCOUNTS = text(
 
 
 def _due(session: Session, shard: Mapping[str, Any], last_days: Mapping[str, date]) -> dict[str, list[Any]]:
-    due = [
-        (calendar, frequency, lag_days, cutoff, due_as_of(calendar, frequency, lag_days, last_days[calendar]))
-        for calendar, frequency, lag_days, cutoff in session.execute(_REGULAR, shard)
-        if calendar in last_days
-    ]
+    due = []
+    for calendar, frequency, lag_days, cutoff in session.execute(_REGULAR, shard):
+        if calendar in last_days:
+            # A cut-off may pass before its day has ended; what is due then is still no newer than what is looked at.
+            passed = last_days.get(cutoff_key(calendar, cutoff), last_days[calendar])
+            last_day = min(passed, add_business_days(calendar, last_days[calendar], lag_days))
+            due.append((calendar, frequency, lag_days, cutoff, due_as_of(calendar, frequency, lag_days, last_day)))
     return _columns(due, "due_calendars", "due_frequencies", "due_lags", "due_cutoffs", "due_days")
 
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.book import Account, resolve_instruments
-from app.calendars import last_ended_business_day
+from app.book import Account, AccountMapping, resolve_instruments
+from app.calendars import last_cut_off_day, last_ended_business_day
 from app.errors import BadInputError
 from app.jobs import enqueue
-from app.reconciliation.compare import ShardCounts, compare_shard
+from app.reconciliation.compare import ShardCounts, compare_shard, cutoff_key
 from app.reconciliation.links import link_accounts
 from app.reconciliation.models import Run, RunShard
 from app.reconciliation.owners import explain_by_other_accounts
@@ -63,26 +63,10 @@ def start_run(
     Raises:
         BadInputError: `as_of` is not over yet, or there is no such account.
     """
-    days = _last_days(_calendars(session, account_id), now, as_of)
     shards = [(account_id, account_id)] if account_id is not None else _ranges(session, shard_size)
-    resolve_instruments(session)
-    run_id = session.execute(
-        insert(Run)
-        .values(
-            key=key,
-            account_id=account_id,
-            as_of=as_of or max(days.values(), default=now.date()),
-            days={calendar: day.isoformat() for calendar, day in days.items()},
-            shard_count=len(shards),
-            state="running" if shards else "complete",
-            finished_at=None if shards else func.now(),
-        )
-        .on_conflict_do_nothing()
-        .returning(Run.id)
-    ).scalar_one_or_none()
+    run_id, group_id = _add_run(session, key, len(shards), now=now, as_of=as_of, account_id=account_id)
     if run_id is None:
         return session.execute(select(Run.id).where(Run.key == key)).scalar_one()
-    group_id = link_accounts(session, run_id, days, account_id=account_id)
     if group_id is not None:
         shards = [(group_id, group_id)]
     if shards:
@@ -142,26 +126,12 @@ def reconcile_account(session: Session, account_id: int, key: str, *, now: datet
 
     The same key again gives the counts of that run, and compares nothing twice.
     """
-    days = _last_days(_calendars(session, account_id), now, None)
-    run_id = session.execute(
-        insert(Run)
-        .values(
-            key=key,
-            account_id=account_id,
-            as_of=max(days.values()),
-            days={calendar: day.isoformat() for calendar, day in days.items()},
-            shard_count=1,
-        )
-        .on_conflict_do_nothing()
-        .returning(Run.id)
-    ).scalar_one_or_none()
+    run_id, group_id = _add_run(session, key, 1, now=now, as_of=None, account_id=account_id)
     if run_id is None:
         counts = session.execute(
             select(RunShard.counts).join(Run, Run.id == RunShard.run_id).where(Run.key == key)
         ).scalar_one()
         return ShardCounts(**(counts or {}))
-    resolve_instruments(session)
-    group_id = link_accounts(session, run_id, days, account_id=account_id)
     session.execute(
         insert(RunShard).values(run_id=run_id, number=1, first_account_id=group_id, last_account_id=group_id)
     )
@@ -178,6 +148,48 @@ def run_progress(session: Session, run_id: int) -> RunProgress:
     if run is None:
         raise BadInputError("there is no such run", where=f"run {run_id}")
     return RunProgress(run.id, run.state, run.as_of, run.shard_count, run.shards_done, run.started_at, run.finished_at)
+
+
+def _add_run(
+    session: Session, key: str, shard_count: int, *, now: datetime, as_of: date | None, account_id: int | None
+) -> tuple[int | None, int | None]:
+    """Write down a run and what it links; return its id, unless there is one of that key, and the account's group."""
+    days = _last_days(_calendars(session, account_id), now, as_of)
+    cutoffs = {
+        cutoff_key(calendar, cutoff): days[calendar] if as_of else last_cut_off_day(calendar, cutoff, now)
+        for calendar, cutoff in session.execute(_CUTOFFS)
+        if calendar in days
+    }
+    run_id = session.execute(
+        insert(Run)
+        .values(
+            key=key,
+            account_id=account_id,
+            as_of=as_of or max(days.values(), default=now.date()),
+            days={name: day.isoformat() for name, day in {**days, **cutoffs}.items()},
+            shard_count=shard_count,
+            state="running" if shard_count else "complete",
+            finished_at=None if shard_count else func.now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(Run.id)
+    ).scalar_one_or_none()
+    if run_id is None:
+        return None, None
+    resolve_instruments(session)
+    return run_id, link_accounts(session, run_id, days, account_id=account_id)
+
+
+#: The calendars and times at which statements must be here.
+_CUTOFFS = text(
+    """
+    SELECT DISTINCT a.calendar, c.statement_cutoff
+    FROM custodian_accounts AS c
+    JOIN account_mappings AS m ON m.custodian_account_id = c.id
+    JOIN accounts AS a ON a.id = m.account_id
+    WHERE c.statement_cutoff IS NOT NULL
+    """
+)
 
 
 def _close_if_last(session: Session, run_id: int) -> None:
@@ -202,7 +214,12 @@ def _close_if_last(session: Session, run_id: int) -> None:
 
 
 def _calendars(session: Session, account_id: int | None) -> list[str]:
-    chosen = Account.active if account_id is None else Account.id == account_id
+    chosen: ColumnElement[bool] = Account.active.is_(True)
+    if account_id is not None:
+        # It may be linked with others, of other calendars.
+        mine = select(AccountMapping.custodian_account_id).where(AccountMapping.account_id == account_id)
+        linked = select(AccountMapping.account_id).where(AccountMapping.custodian_account_id.in_(mine))
+        chosen = or_(Account.id == account_id, Account.id.in_(linked))
     calendars = list(session.scalars(select(Account.calendar).where(chosen).distinct().order_by(Account.calendar)))
     if account_id is not None and not calendars:
         raise BadInputError("there is no such account", where=f"account {account_id}")

@@ -1,6 +1,6 @@
 """What the compare finds, explains, keeps and closes: one account each, on a real PostgreSQL."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -518,3 +518,19 @@ def test_the_record_of_what_happened_can_not_be_changed(session, account, custod
         with pytest.raises(ProgrammingError, match="only ever added"):
             session.execute(text(change))
         session.rollback()
+
+
+# --- Cut-off times ---
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_stale"),
+    [pytest.param(-1, False, id="a minute before"), pytest.param(0, True, id="at the cut-off")],
+)
+def test_a_statement_is_past_its_time_at_its_cut_off_and_not_before(session, account, reconcile, minutes, is_stale):
+    make.custodian_account(session, account, statement_frequency="daily", statement_cutoff=time(9, 30))
+    make.book(session, account, cash={"USD": "1"})
+    # That of Tuesday is due on Wednesday at 9:30 in New York, which is 13:30 UTC, long before Wednesday has ended.
+    reconcile(datetime(2026, 3, 11, 13, 30, tzinfo=UTC) + timedelta(minutes=minutes))
+    (view,) = list_breaks(session)
+    assert view.evidence["expected"] == ("2026-03-10" if is_stale else "2026-03-09")
