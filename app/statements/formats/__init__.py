@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from app.statements.formats import ofx
+from app.statements.formats import camt053, mt535, ofx, semt002
 from app.statements.rows import ParsedStatement, StatementError
 
 __all__ = ["read_statements"]
@@ -14,7 +14,7 @@ class _Format(Protocol):
     def read(self, data: bytes, name: str) -> tuple[ParsedStatement, ...]: ...
 
 
-_FORMATS: dict[str, _Format] = {"ofx": ofx}
+_FORMATS: dict[str, _Format] = {"ofx": ofx, "mt535": mt535, "semt002": semt002, "camt053": camt053}
 
 
 def read_statements(data: bytes, name: str) -> tuple[str, tuple[ParsedStatement, ...]]:
