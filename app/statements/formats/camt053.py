@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from app.statements.formats import camt053_entries
-from app.statements.formats.camt053_entries import Entry
+from app.statements.formats.camt053_entries import Entry, read_entry
 from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
-from app.statements.formats.ofx_document import shown
+from app.statements.formats.ofx_document import ASK_TO_CORRECT, shown
 from app.statements.formats.pages import Page, in_order
-from app.statements.rows import CashRow, ParsedStatement, TransactionRow
+from app.statements.rows import CashRow, ParsedStatement, StatementError, TransactionRow
 
 _OTHERS = {
     "camt.052": "an intraday report (camt.052), whose entries may still change",
@@ -43,7 +43,7 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
             sums contradict it, or two of its rows say the same thing.
     """
     pages: dict[Hashable, list[Page[_Page]]] = {}
-    for message in messages(data, name):
+    for message in messages(data, name, ("Ntry",), read_entry):
         for page in _pages(message):
             pages.setdefault((page.content.custodian, page.content.account_number, page.content.id), []).append(page)
     references: dict[tuple[str, str], _References] = {}
@@ -97,7 +97,7 @@ class _References:
         self.given[given] = number = self.given.get(given, 0) + 1
         if number > 1 and len(self.rows) == len(self.taken):
             what = f"the entry with reference {shown(given)} stands twice, first in line {first}"
-            raise entry.node.error(what)
+            raise StatementError(what, where=entry.where, hint=ASK_TO_CORRECT)
         reference = given if number == 1 else f"{given}#{number}"
         while reference in self.taken:
             reference += "#"
@@ -105,7 +105,7 @@ class _References:
         return replace(row, reference=reference)
 
 
-def _pages(message: Message) -> Iterable[Page[_Page]]:
+def _pages(message: Message[Entry]) -> Iterable[Page[_Page]]:
     body = message.body
     kind = _KIND.fullmatch(message.kind)
     if kind is None or message.kind.endswith(".01"):
@@ -122,10 +122,10 @@ def _pages(message: Message) -> Iterable[Page[_Page]]:
     if not nodes:
         raise body.error("there is no statement (Stmt) in it")
     for node in nodes:
-        yield _page(node, node.part("StmtPgntn") or pagination, message.sender)
+        yield _page(node, message.records_in(node), node.part("StmtPgntn") or pagination, message.sender)
 
 
-def _page(node: Node, pagination: Node | None, sender: str) -> Page[_Page]:
+def _page(node: Node, entries: list[Entry], pagination: Node | None, sender: str) -> Page[_Page]:
     account = node.required_part("Acct")
     custodian = account.bic("Svcr/FinInstnId") or sender
     custodian = custodian or account.text("Svcr/FinInstnId/ClrSysMmbId/MmbId").lower()
@@ -139,7 +139,7 @@ def _page(node: Node, pagination: Node | None, sender: str) -> Page[_Page]:
         id=node.required("Id"),
         custodian=custodian,
         account_number=account.text("Id/IBAN").replace(" ", "") or account.required("Id/Othr/Id"),
-        entries=[Entry(entry) for entry in node.all("Ntry")],
+        entries=entries,
     )
     if pagination is None:
         return Page(1, is_last=True, line=node.line, where=node.where, content=content)

@@ -1,6 +1,7 @@
 """What an entry of a camt.053 statement means as rows, and the counts and sums that the statement gives of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from app.statements.formats.iso20022 import Amount, Node
@@ -37,93 +38,108 @@ def _signed(number: Decimal, side: Node) -> Decimal:
     return number if side.value == "CRDT" or not number else number.copy_negate()
 
 
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An entry of a statement."""
 
-    __slots__ = ("amount", "is_booked", "node")
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        # The side is the one that the account sees, also where RvslInd says that a former entry is taken back.
-        self.amount = signed(node)
-        status = node.required_part("Sts")
-        status = status.part("Cd") or status.part("Prtry") or status
-        if status.value not in _STATUSES:
-            raise status.error(
-                f"the status of an entry is {shown(status.value)}, which does not tell whether it is booked",
-                "Ask the bank what it is, and for a file without it.",
-            )
-        self.is_booked = _STATUSES[status.value]
+    where: str
+    amount: Amount
+    is_credit: bool
+    is_booked: bool
+    #: As the bank calls it, in all its statements; empty if it does not say.
+    reference: str
+    #: Of this statement; empty if it has none.
+    number: str
+    #: Of the batch that was booked as this entry, if it is one.
+    batch: str
+    #: What it is as rows, which come to its amount; several if its transactions say what each of them moved.
+    parts: tuple[TransactionRow, ...]
 
     def rows(self, statement_id: str, position: int) -> list[TransactionRow]:
-        """The entry as rows, which add up to it exactly: one, or one for each of the transactions in it.
-
-        It is split only where it has several transactions, each states its amount in the entry's currency, and they
-        come to the amount of the entry. Otherwise nothing tells what each of them moved.
+        """Its rows, under references that no other entry of its statement has, unless the bank gave it the same.
 
         Args:
             statement_id: the id of the statement that it stands in.
             position: its place among the entries of that, from 1.
         """
-        details = [detail for group in self.node.all("NtryDtls") for detail in group.all("TxDtls")]
-        reference = self._reference(statement_id, position, details)
-        amounts = self._parts(details)
-        if not amounts:
-            detail = details[0] if len(details) == 1 else None
-            group = _reference_at(detail, "Refs/EndToEndId") or self._batch()
-            return [self._row(self.node, detail, reference, self.amount.number, group)]
-        group = self._batch() or reference
-        rows = []
-        for number, (detail, amount) in enumerate(zip(details, amounts, strict=True), start=1):
-            own = _reference_at(detail, "Refs/AcctSvcrRef") or f"{reference}/{number}"
-            rows.append(self._row(detail, detail, own, amount, group))
-        return rows
+        reference = self.reference or f"{statement_id}/{self.number or f'entry {position}'}"
+        if len(self.parts) == 1:
+            return [replace(self.parts[0], reference=reference)]
+        group = self.batch or reference
+        return [
+            replace(part, reference=part.reference or f"{reference}/{number}", group_reference=group)
+            for number, part in enumerate(self.parts, start=1)
+        ]
 
-    def _parts(self, details: list[Node]) -> list[Decimal]:
-        """What each of several transactions moved, where they say so and come to the entry; else nothing."""
-        amounts = [_amount_of(detail, self.node) for detail in details] if len(details) > 1 else []
-        parts = [amount.number for amount in amounts if amount and amount.currency == self.amount.currency]
-        total = Decimal(0)
-        for part in parts:
-            total = EXACT.add(total, part)
-        return parts if len(parts) == len(details) and total == self.amount.number else []
 
-    def _row(self, at: Node, detail: Node | None, reference: str, amount: Decimal, group: str) -> TransactionRow:
-        node = self.node
-        value_date = node.part("ValDt")
-        booked = node.part("BookgDt") or value_date
-        if booked is None:
-            raise node.error("an entry has neither BookgDt nor ValDt")
-        return TransactionRow(
-            line=at.line,
-            reference=reference,
-            kind=_kind(detail) or _kind(node) or "cash",
-            scheme=None,
-            identifier=None,
-            trade_date=booked.dated,
-            settle_date=value_date.dated if value_date else None,
-            quantity=None,
-            price=None,
-            amount=amount,
-            currency=self.amount.currency,
-            description=_description(node, detail),
-            group_reference=group,
-            fx_rate=(_rate(detail, self.amount.currency) if detail else None) or _rate(node, self.amount.currency),
+def read_entry(node: Node) -> Entry:
+    """An Ntry, for which it must not matter what else is in the file."""
+    # The side is the one that the account sees, also where RvslInd says that a former entry is taken back.
+    amount = signed(node)
+    status = node.required_part("Sts")
+    status = status.part("Cd") or status.part("Prtry") or status
+    if status.value not in _STATUSES:
+        raise status.error(
+            f"the status of an entry is {shown(status.value)}, which does not tell whether it is booked",
+            "Ask the bank what it is, and for a file without it.",
         )
+    is_booked = _STATUSES[status.value]
+    details = [detail for group in node.all("NtryDtls") for detail in group.all("TxDtls")]
+    single = details[0] if len(details) == 1 else None
+    batches = [group.part("Btch") for group in node.all("NtryDtls")]
+    named = {batch.text("MsgId") or batch.text("PmtInfId") for batch in batches if batch}
+    batch = named.pop() if len(named) == 1 else ""
+    parts: list[TransactionRow] = []
+    if is_booked and (amounts := _split(node, details, amount)):
+        for detail, number in zip(details, amounts, strict=True):
+            part = _row(node, detail, Amount(number, amount.currency))
+            parts.append(replace(part, line=detail.line, reference=_reference_at(detail, "Refs/AcctSvcrRef")))
+    elif is_booked:
+        group = _reference_at(single, "Refs/EndToEndId") or batch
+        parts.append(replace(_row(node, single, amount), group_reference=group))
+    return Entry(
+        where=node.where,
+        amount=amount,
+        is_credit=node.text("CdtDbtInd") == "CRDT",
+        is_booked=is_booked,
+        reference=_reference_at(node, "AcctSvcrRef") or _reference_at(single, "Refs/AcctSvcrRef"),
+        number=_reference_at(node, "NtryRef"),
+        batch=batch,
+        parts=tuple(parts),
+    )
 
-    def _reference(self, statement_id: str, position: int, details: list[Node]) -> str:
-        """The bank's reference; else one by the statement's id, for an entry's own may be no more than a number."""
-        detail = details[0] if len(details) == 1 else None
-        if own := _reference_at(self.node, "AcctSvcrRef") or _reference_at(detail, "Refs/AcctSvcrRef"):
-            return own
-        own = _reference_at(self.node, "NtryRef") or f"entry {position}"
-        return f"{statement_id}/{own}"
 
-    def _batch(self) -> str:
-        """The id of the batch that was booked as this entry, if it is one."""
-        batches = [group.part("Btch") for group in self.node.all("NtryDtls")]
-        named = [batch.text("MsgId") or batch.text("PmtInfId") for batch in batches if batch]
-        return named[0] if len(set(named)) == 1 else ""
+def _split(node: Node, details: list[Node], whole: Amount) -> list[Decimal]:
+    """What each of several transactions moved, where all say so in the entry's currency and come to it exactly."""
+    amounts = [_amount_of(detail, node) for detail in details] if len(details) > 1 else []
+    parts = [amount.number for amount in amounts if amount and amount.currency == whole.currency]
+    total = Decimal(0)
+    for part in parts:
+        total = EXACT.add(total, part)
+    return parts if len(parts) == len(details) and total == whole.number else []
+
+
+def _row(node: Node, detail: Node | None, amount: Amount) -> TransactionRow:
+    """An entry, or a transaction in it, as a row without references."""
+    value_date = node.part("ValDt")
+    booked = node.part("BookgDt") or value_date
+    if booked is None:
+        raise node.error("an entry has neither BookgDt nor ValDt")
+    return TransactionRow(
+        line=node.line,
+        reference="",
+        kind=_kind(detail) or _kind(node) or "cash",
+        scheme=None,
+        identifier=None,
+        trade_date=booked.dated,
+        settle_date=value_date.dated if value_date else None,
+        quantity=None,
+        price=None,
+        amount=amount.number,
+        currency=amount.currency,
+        description=_description(node, detail),
+        fx_rate=(_rate(detail, amount.currency) if detail else None) or _rate(node, amount.currency),
+    )
 
 
 def check_summary(summary: Node, page: Sequence[Entry], statement: Sequence[Entry]) -> None:
@@ -169,8 +185,7 @@ def _counted(entries: Sequence[Entry]) -> dict[str, Decimal]:
         result[f"{group}/NbOfNtries"] = result[f"{group}/Sum"] = Decimal(0)
     for entry in entries:
         number = entry.amount.number
-        # A zero entry says its side, too, but only in the file.
-        side = "TtlCdtNtries" if entry.node.text("CdtDbtInd") == "CRDT" else "TtlDbtNtries"
+        side = "TtlCdtNtries" if entry.is_credit else "TtlDbtNtries"
         for group in ("TtlNtries", side):
             result[f"{group}/NbOfNtries"] += 1
             result[f"{group}/Sum"] = EXACT.add(result[f"{group}/Sum"], number.copy_abs())

@@ -1,12 +1,12 @@
 """Reads the XML of ISO 20022 messages, of any version and in any envelope, safe from what attacks are made of."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from lxml import etree  # type: ignore[import-untyped] # it comes without types, and only this module knows it
 
@@ -15,8 +15,10 @@ from app.statements.formats.ofx_document import ASK_TO_CORRECT, shown
 from app.statements.formats.ofx_text import ASK_AGAIN
 from app.statements.rows import StatementError
 
-#: Tags and attributes of one file; with them the tree that is made of it is bounded.
-MAX_TAGS = 3_000_000
+#: Entries and positions in one file.
+MAX_RECORDS = 500_000
+#: Elements and attributes that are in memory at a time, besides those of the records that are read already.
+MAX_OPEN = 1_000_000
 #: The longest text that the messages read here allow is 500 characters.
 MAX_VALUE_LENGTH = 1_000
 #: A sign, 18 digits, a point, 12 digits.
@@ -29,8 +31,15 @@ NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 _HEAD_SIZE = 16_384
 # In a file of fewer lines a line is no place that a person finds.
 _FEW_LINES = 3
+# Bytes that the parser is given at a time.
+_CHUNK = 65_536
+
+R = TypeVar("R")
 
 _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
+# Such an element would be passed over, with all that is in it; only SplmtryData may hold what it likes.
+_STRAYS = etree.XPath("(.//*[namespace-uri() != $own][not(ancestor::*[local-name() = 'SplmtryData'])])[1]")
+_SIZE = etree.XPath("count(.//* | .//@*)")
 _BEGINS = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*<")
 _NUMBER = re.compile(r"[+-]?(?=[.]?[0-9])0*[0-9]{0,18}(?:[.][0-9]{0,12})?")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T[0-9:.]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?")
@@ -65,6 +74,11 @@ class Node:
     def __init__(self, element: Any, file: "_File") -> None:
         self._element = element
         self._file = file
+
+    @property
+    def key(self) -> Any:
+        """What tells it from all other elements of its file."""
+        return self._element
 
     @property
     def name(self) -> str:
@@ -219,7 +233,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(Generic[R]):
     """A message in a file, with the header that its envelope gives it."""
 
     #: The element in Document, as BkToCstmrStmt.
@@ -227,6 +241,11 @@ class Message:
     #: As camt.053.001.08.
     kind: str
     header: Node | None
+    _file: "_File"
+
+    def records_in(self, node: Node) -> list[R]:
+        """What the records that stand directly in an element were read as, in the order of the file."""
+        return self._file.records.get(node.key, [])
 
     @property
     def sender(self) -> str:
@@ -234,18 +253,24 @@ class Message:
         return self.header.bic("Fr") if self.header else ""
 
 
-def messages(data: bytes, name: str) -> list[Message]:
+def messages(data: bytes, name: str, names: tuple[str, ...], read: Callable[[Node], R]) -> list[Message[R]]:
     """Read the messages of a file, in the order of the file: one, or several in an envelope.
 
-    Time is linear in the size of the file. Memory is about ten times its size, for the tree.
+    Time is linear in the size of the file. Memory is what the records are read as, and the tree of all else.
+
+    Args:
+        data: the file.
+        name: what errors call the file.
+        names: of the elements that are records: there may be many, and each is read and forgotten once it is whole.
+        read: what is made of a record.
 
     Raises:
         StatementError: it is not well-formed XML, declares a document type or entities, is too large, or holds
             no message, or one with elements of another namespace.
     """
     file = _File(name, data.count(b"\n"))
-    root = _parsed(data, file)
-    found = [_message(element, file) for element in root.iter("{*}Document", "Document")]
+    root = _parsed(data, file, names, read)
+    found: list[Message[R]] = [_message(element, file) for element in root.iter("{*}Document", "Document")]
     if not found:
         raise Node(root, file).error(
             "it holds no Document element, in which ISO 20022 has its messages",
@@ -258,19 +283,20 @@ def messages(data: bytes, name: str) -> list[Message]:
 class _File:
     name: str
     lines: int
+    #: What the records were read as, by the element that they stand in.
+    records: dict[Any, list[Any]] = field(default_factory=dict)
 
 
-def _parsed(data: bytes, file: _File) -> Any:
+def _parsed(data: bytes, file: _File, names: tuple[str, ...], read: Callable[[Node], object]) -> Any:
     if not data.strip():
         raise StatementError("it is empty", where=file.name, hint=ASK_AGAIN)
-    if data.count(b"<") + data.count(b"=") > MAX_TAGS:
-        what = f"it has more than {MAX_TAGS:,} tags and attributes"
-        raise StatementError(what, where=file.name, hint="Ask for a file for each account.")
     plain = data.replace(b"\0", b"")
     if declaration := _DECLARATION.search(plain):
         line = plain.count(b"\n", 0, declaration.start()) + 1
         raise _declares_entities(f"{file.name}, line {line}")
-    parser = etree.XMLParser(
+    parser = etree.XMLPullParser(
+        events=("end",),
+        tag=[f"{{*}}{name}" for name in names],
         resolve_entities=False,
         load_dtd=False,
         no_network=True,
@@ -280,7 +306,8 @@ def _parsed(data: bytes, file: _File) -> Any:
         collect_ids=False,
     )
     try:
-        root = etree.fromstring(data, parser)
+        _feed(parser, data, file, read)
+        root = parser.close()
     except etree.XMLSyntaxError as error:
         raise StatementError(
             f"it is not whole and sound XML: {shown((error.msg or 'nothing is read').strip(), limit=200)}",
@@ -292,6 +319,33 @@ def _parsed(data: bytes, file: _File) -> Any:
     return root
 
 
+def _feed(parser: Any, data: bytes, file: _File, read: Callable[[Node], object]) -> None:
+    """Give the parser the file, and take each record from it as soon as it is whole."""
+    is_open = records = 0
+    for begin in range(0, len(data), _CHUNK):
+        chunk = data[begin : begin + _CHUNK]
+        parser.feed(chunk)
+        is_open += chunk.count(b"<") - chunk.count(b"</") + chunk.count(b"=")
+        for _, element in parser.read_events():
+            records += 1
+            record = Node(element, file)
+            if stray := _STRAYS(element, own=etree.QName(element).namespace or ""):
+                raise _stands_out(Node(stray[0], file))
+            file.records.setdefault(element.getparent(), []).append(read(record))
+            is_open -= int(_SIZE(element))
+            element.clear(keep_tail=True)
+        if records > MAX_RECORDS or is_open > MAX_OPEN:
+            raise StatementError(
+                f"it has more than {MAX_RECORDS:,} rows, or {MAX_OPEN:,} elements that are none",
+                where=file.name,
+                hint="Ask for a file for each account.",
+            )
+
+
+def _stands_out(node: Node) -> StatementError:
+    return node.error(f"{node.name} is in another namespace than its message")
+
+
 def _declares_entities(where: str) -> StatementError:
     return StatementError(
         "it declares a document type or entities, which ISO 20022 has no use for and attacks are made of",
@@ -300,18 +354,14 @@ def _declares_entities(where: str) -> StatementError:
     )
 
 
-def _message(document: Any, file: _File) -> Message:
+def _message(document: Any, file: _File) -> Message[Any]:
     node = Node(document, file)
     namespace = etree.QName(document).namespace or ""
     if not namespace.startswith(NAMESPACE):
         what = f"Document is in the namespace {shown(namespace, limit=80)}, not in one of ISO 20022, {NAMESPACE}…"
         raise node.error(what)
-    # Such an element would be passed over, with all that is in it; only SplmtryData may hold what it likes.
-    strays = document.xpath(
-        "(.//*[namespace-uri() != $own][not(ancestor::*[local-name() = 'SplmtryData'])])[1]", own=namespace
-    )
-    if strays:
-        raise Node(strays[0], file).error(f"{Node(strays[0], file).name} is in another namespace than its message")
+    if strays := _STRAYS(document, own=namespace):
+        raise _stands_out(Node(strays[0], file))
     bodies = list(document.iterchildren())
     if len(bodies) != 1:
         raise node.error(f"Document holds {len(bodies)} messages, and should hold one")
@@ -320,6 +370,7 @@ def _message(document: Any, file: _File) -> Message:
         body=Node(bodies[0], file),
         kind=namespace.removeprefix(NAMESPACE),
         header=None if header is None else Node(header, file),
+        _file=file,
     )
 
 

@@ -7,10 +7,10 @@ from datetime import date
 from decimal import Decimal
 
 from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
-from app.statements.formats.ofx_document import shown
+from app.statements.formats.ofx_document import ASK_TO_CORRECT, shown
 from app.statements.formats.pages import Page, in_order
 from app.statements.formats.securities import identifier, is_isin
-from app.statements.rows import Identifier, ParsedStatement, PositionRow
+from app.statements.rows import Identifier, ParsedStatement, PositionRow, StatementError
 
 #: ISO 4217's code for what is in no currency: a statement need not value what it lists.
 NO_CURRENCY = "XXX"
@@ -42,7 +42,7 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
             or two of its rows say the same thing.
     """
     pages: dict[Hashable, list[Page[_Page]]] = {}
-    for message in messages(data, name):
+    for message in messages(data, name, ("BalForAcct", "BalForSubAcct"), _position):
         page = _page(message)
         content = page.content
         key = (content.custodian, content.account_number, content.as_of, content.id)
@@ -78,17 +78,21 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    node: Node
-    sub_account: str
+    """A position, read for itself: `row` has no currency where nothing in the position tells one."""
 
-    @property
-    def value(self) -> Amount | None:
-        """What it is worth: in the account's currency, else in the security's own."""
-        for place in ("AcctBaseCcyAmts/HldgVal", "InstrmCcyAmts/HldgVal"):
-            if stated := self.node.part(place):
-                return _directed(stated)
-        values = list(self.node.all("HldgVal"))  # in version 2, which has no sign for it
-        return values[0].amount if values else None
+    where: str
+    row: PositionRow
+    #: The currency that it is valued in; empty if it is not.
+    valued_in: str
+
+
+def _value(node: Node) -> Amount | None:
+    """What a position is worth: in the account's currency, else in the security's own."""
+    for place in ("AcctBaseCcyAmts/HldgVal", "InstrmCcyAmts/HldgVal"):
+        if stated := node.part(place):
+            return _directed(stated)
+    values = list(node.all("HldgVal"))  # in version 2, which has no sign for it
+    return values[0].amount if values else None
 
 
 def _directed(node: Node) -> Amount:
@@ -105,7 +109,7 @@ def _negative(number: Decimal) -> Decimal:
     return number.copy_abs().copy_negate() if number else number
 
 
-def _page(message: Message) -> Page[_Page]:
+def _page(message: Message[_Holding]) -> Page[_Page]:
     body = message.body
     if not _KIND.fullmatch(message.kind) or not _BODIES.fullmatch(body.name):
         raise body.error(
@@ -135,7 +139,7 @@ def _page(message: Message) -> Page[_Page]:
         account_number=_account_number(account),
         as_of=general.required_part("StmtDtTm").dated,
         activity=activity.is_true if activity else None,
-        holdings=list(_holdings(body)),
+        holdings=list(_holdings(message)),
     )
     pagination = body.part("Pgntn") or body.required_part("MsgPgntn")
     number = pagination.required_part("PgNb")
@@ -159,18 +163,19 @@ def _account_number(account: Node) -> str:
     return value
 
 
-def _holdings(body: Node) -> Iterator[_Holding]:
-    own, parts = list(body.all("BalForAcct")), list(body.all("SubAcctDtls"))
-    if own and any(next(part.all("BalForSubAcct"), None) for part in parts):
-        raise parts[0].error(
-            "it lists positions of the account and of its sub-accounts, and does not tell whether they are the same"
-        )
-    for holding in own:
-        yield _Holding(holding, "")
-    for part in parts:
+def _holdings(message: Message[_Holding]) -> Iterator[_Holding]:
+    yield from message.records_in(message.body)
+    for part in message.body.all("SubAcctDtls"):
+        held = message.records_in(part)
+        if held and message.records_in(message.body):
+            raise part.error(
+                "it lists positions of the account and of its sub-accounts, and does not tell whether they are the same"
+            )
         account = part.part("SfkpgAcct") or part.part("BlckChainAdrOrWllt") or part
-        for holding in part.all("BalForSubAcct"):
-            yield _Holding(holding, _account_number(account) if account.part("Id") else "")
+        name = _account_number(account) if account.part("Id") else ""
+        for holding in held:
+            sub_account = "/".join(text for text in (name, holding.row.sub_account) if text)
+            yield replace(holding, row=replace(holding.row, sub_account=sub_account))
 
 
 def _statement(pages: list[_Page]) -> ParsedStatement:
@@ -178,22 +183,23 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
     holdings = [holding for page in pages for holding in page.holdings]
     stated = {page.activity for page in pages}
     if stated == {False} and holdings:
-        raise holdings[0].node.error("it lists a position, and says (ActvtyInd) that there are none")
+        what = "it lists a position, and says (ActvtyInd) that there are none"
+        raise StatementError(what, where=holdings[0].where, hint=ASK_TO_CORRECT)
     if not holdings and stated != {False}:
         raise first.node.error("it lists no position, and does not say (ActvtyInd) that there are none")
     totals = [total for page in pages if (total := _total(page, is_only=len(pages) == 1))]
     if len(set(totals)) > 1:
         raise pages[-1].node.error(f"its total value is {totals[-1].number}, and {totals[0].number} before")
-    currencies = {value.currency for holding in holdings if (value := holding.value)}
+    currencies = {holding.valued_in for holding in holdings if holding.valued_in}
     currency = totals[0].currency if totals else currencies.pop() if len(currencies) == 1 else NO_CURRENCY
     rows: dict[PositionRow, int] = {}
     positions: list[PositionRow] = []
     for holding in holdings:
-        row = _position(holding, currency)
+        row = holding.row if holding.row.currency else replace(holding.row, currency=currency)
         line = rows.setdefault(replace(row, line=0), row.line)
         if len(rows) == len(positions):
             what = f"the position in {row.scheme} {shown(row.identifier)} stands twice, first in line {line}"
-            raise holding.node.error(what)
+            raise StatementError(what, where=holding.where, hint=ASK_TO_CORRECT)
         positions.append(row)
     return ParsedStatement(
         line=first.node.line,
@@ -217,17 +223,16 @@ def _total(page: _Page, *, is_only: bool) -> Amount | None:
     return _directed(total) if total else None
 
 
-def _position(holding: _Holding, default: str) -> PositionRow:
-    node = holding.node
+def _position(node: Node) -> _Holding:
+    """A BalForAcct or BalForSubAcct, for which it must not matter what else is in the file."""
     names, name = _security(node)
     quantity, is_short = _quantity(node)
-    value = holding.value
-    price = _price(node)
-    attributes = node.part("FinInstrmAttrbts/DnmtnCcy")
-    currency = value.currency if value else price.currency if price and price.currency else ""
-    currency = currency or (attributes.currency if attributes else default)
+    value, price = _value(node), _price(node)
+    currency = value.currency if value else price.currency if price else ""
+    if not currency and (denomination := node.part("FinInstrmAttrbts/DnmtnCcy")):
+        currency = denomination.currency
     worth = value.number if value else None
-    return PositionRow(
+    row = PositionRow(
         line=node.line,
         scheme=names[0].scheme,
         identifier=names[0].value,
@@ -237,9 +242,10 @@ def _position(holding: _Holding, default: str) -> PositionRow:
         price=price.number if price and price.currency in ("", currency) else None,
         market_value=_negative(worth) if worth is not None and is_short else worth,
         currency=currency,
-        sub_account="/".join(part for part in (holding.sub_account, _place(node)) if part),
+        sub_account=_place(node),
         also=tuple(names[1:]),
     )
+    return _Holding(node.where, row, value.currency if value else "")
 
 
 def _security(node: Node) -> tuple[list[Identifier], str]:

@@ -17,7 +17,6 @@ from tests.unit.statements.camt053_files import (
     entry,
     file_of,
     pages,
-    signed,
     statement,
 )
 from tests.unit.statements.iso20022_files import (
@@ -470,8 +469,13 @@ _AMOUNTS = st.decimals(-(10**12), 10**12, allow_nan=False, places=2)
 
 
 @st.composite
-def _entries(draw: st.DrawFn) -> Tree:
-    number = draw(_AMOUNTS)
+def _entries(draw: st.DrawFn) -> list[Tree]:
+    """Entries, of which some share a reference but for their amounts; two that say the same would be refused."""
+    numbers = draw(st.lists(_AMOUNTS, max_size=5, unique=True))
+    return [_entry(draw, number) for number in numbers]
+
+
+def _entry(draw: st.DrawFn, number: Decimal) -> Tree:
     parts: list[Tree] = []
     if draw(st.booleans()):
         shares = draw(st.lists(_AMOUNTS, min_size=1, max_size=3))
@@ -487,18 +491,14 @@ def _entries(draw: st.DrawFn) -> Tree:
 
 
 @settings(deadline=None)
-@given(_AMOUNTS, st.lists(_entries(), max_size=5))
+@given(_AMOUNTS, _entries())
 def test_opening_and_entries_come_to_closing_and_no_two_rows_share_a_reference(
     opening: Decimal, entries: list[Tree]
 ) -> None:
     moved = sum((_written(tree) for tree in entries), Decimal(0))
     data = xml(file_of(statement(opening=f"{opening:f}", closing=f"{opening + moved:f}", entries=entries)))
 
-    try:
-        (parsed,) = camt053.read(data, NAME)
-    except StatementError as error:
-        assert "stands twice" in error.what  # two entries with one reference, equal in all that they say
-        return
+    (parsed,) = camt053.read(data, NAME)
 
     assert parsed.cash
     assert parsed.opening_cash
