@@ -8,9 +8,9 @@ from datetime import date
 from app.statements.formats import camt053_entries
 from app.statements.formats.camt053_entries import Entry, read_entry
 from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
-from app.statements.formats.ofx_document import ASK_TO_CORRECT, shown
+from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
-from app.statements.rows import CashRow, ParsedStatement, StatementError, TransactionRow
+from app.statements.rows import CashRow, ParsedStatement, TransactionRow
 
 _OTHERS = {
     "camt.052": "an intraday report (camt.052), whose entries may still change",
@@ -97,7 +97,7 @@ class _References:
         self.given[given] = number = self.given.get(given, 0) + 1
         if number > 1 and len(self.rows) == len(self.taken):
             what = f"the entry with reference {shown(given)} stands twice, first in line {first}"
-            raise StatementError(what, where=entry.where, hint=ASK_TO_CORRECT)
+            raise entry.node.error(what)
         reference = given if number == 1 else f"{given}#{number}"
         while reference in self.taken:
             reference += "#"
@@ -142,12 +142,12 @@ def _page(node: Node, entries: list[Entry], pagination: Node | None, sender: str
         entries=entries,
     )
     if pagination is None:
-        return Page(1, is_last=True, line=node.line, where=node.where, content=content)
+        return Page(1, is_last=True, line=node.line, where=lambda: node.where, content=content)
     number = pagination.required_part("PgNb")
     if not re.fullmatch(r"[0-9]{1,5}", number.value):
         raise number.error(f"PgNb is {shown(number.value)}, not a page number")
     is_last = pagination.required_part("LastPgInd").is_true
-    return Page(int(number.value), is_last, node.line, node.where, content)
+    return Page(int(number.value), is_last, node.line, lambda: node.where, content)
 
 
 def _statement(pages: list[_Page], references: _References) -> ParsedStatement:

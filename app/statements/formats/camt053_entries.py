@@ -42,7 +42,7 @@ def _signed(number: Decimal, side: Node) -> Decimal:
 class Entry:
     """An entry of a statement."""
 
-    where: str
+    node: Node
     amount: Amount
     is_credit: bool
     is_booked: bool
@@ -98,7 +98,7 @@ def read_entry(node: Node) -> Entry:
         group = _reference_at(single, "Refs/EndToEndId") or batch
         parts.append(replace(_row(node, single, amount), group_reference=group))
     return Entry(
-        where=node.where,
+        node=node,
         amount=amount,
         is_credit=node.text("CdtDbtInd") == "CRDT",
         is_booked=is_booked,

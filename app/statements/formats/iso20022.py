@@ -31,6 +31,8 @@ NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 _HEAD_SIZE = 16_384
 # In a file of fewer lines a line is no place that a person finds.
 _FEW_LINES = 3
+# From this line on libxml2 has no place for the number in an element, and keeps it in the text in it.
+_WIDE_LINE = 65_535
 # Bytes that the parser is given at a time.
 _CHUNK = 65_536
 
@@ -39,7 +41,7 @@ R = TypeVar("R")
 _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 # Such an element would be passed over, with all that is in it; only SplmtryData may hold what it likes.
 _STRAYS = etree.XPath("(.//*[namespace-uri() != $own][not(ancestor::*[local-name() = 'SplmtryData'])])[1]")
-_SIZE = etree.XPath("count(.//* | .//@*)")
+_SIZE = etree.XPath("count(.//*) + count(.//@*)")
 _BEGINS = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*<")
 _NUMBER = re.compile(r"[+-]?(?=[.]?[0-9])0*[0-9]{0,18}(?:[.][0-9]{0,12})?")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T[0-9:.]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?")
@@ -69,11 +71,14 @@ class Node:
     A path is names with slashes between them. A part that stands twice, where it is asked for as one, is refused.
     """
 
-    __slots__ = ("_element", "_file")
+    __slots__ = ("_element", "_file", "_line", "_namespace")
 
-    def __init__(self, element: Any, file: "_File") -> None:
+    def __init__(self, element: Any, file: "_File", namespace: str = "") -> None:
         self._element = element
         self._file = file
+        self._line = 0  # until it is asked for
+        # As tags begin with it, in braces; that of the one that it was reached from, unless it is the first.
+        self._namespace = namespace or element.tag[: element.tag.rfind("}") + 1]
 
     @property
     def key(self) -> Any:
@@ -88,7 +93,12 @@ class Node:
     @property
     def line(self) -> int:
         """The line that it starts in."""
-        return int(self._element.sourceline or 1)
+        if not self._line:
+            line = int(self._element.sourceline or 1)
+            if line >= _WIDE_LINE:  # then libxml2 has the line that the text in it ends on
+                line -= (self._element.text or "").count("\n")
+            self._line = line
+        return self._line
 
     @property
     def where(self) -> str:
@@ -101,8 +111,8 @@ class Node:
 
     def all(self, name: str) -> Iterator["Node"]:
         """The parts of that name, in the order of the file."""
-        for element in self._element.iterchildren(self._tag(name)):
-            yield Node(element, self._file)
+        for element in self._element.iterchildren(self._namespace + name):
+            yield Node(element, self._file, self._namespace)
 
     def parts(self) -> Iterator["Node"]:
         """All parts, in the order of the file."""
@@ -117,16 +127,16 @@ class Node:
 
     def part(self, path: str) -> "Node | None":
         """The part at that path, if there is one."""
-        element, at = self._element, self._tag("")
+        element = self._element
         for name in path.split("/"):
-            found = list(element.iterchildren(at + name))
-            if not found:
+            found = element.iterchildren(self._namespace + name)
+            part, twice = next(found, None), next(found, None)
+            if twice is not None:
+                raise Node(twice, self._file).error(f"{name} stands twice in one {Node(element, self._file).name}")
+            if part is None:
                 return None
-            if len(found) > 1:
-                twice = Node(found[1], self._file)
-                raise twice.error(f"{name} stands twice in one {Node(element, self._file).name}")
-            element = found[0]
-        return Node(element, self._file)
+            element = part
+        return Node(element, self._file, self._namespace)
 
     def required_part(self, path: str) -> "Node":
         """The part at that path; an error if there is none."""
@@ -137,9 +147,9 @@ class Node:
 
     def first(self, *names: str) -> "Node | None":
         """The first element in this one, however deep, that has one of the names."""
-        tags = [self._tag(name) for name in names]
+        tags = [self._namespace + name for name in names]
         element = next(self._element.iterdescendants(*tags), None)
-        return None if element is None else Node(element, self._file)
+        return None if element is None else Node(element, self._file, self._namespace)
 
     @property
     def value(self) -> str:
@@ -226,10 +236,6 @@ class Node:
             return code
         hint = "Amounts in hundredths, as GBX for pence, must come in the currency itself. " + ASK_TO_CORRECT
         raise self.error(f"{name} is {shown(code)}, not a currency of ISO 4217", hint)
-
-    def _tag(self, name: str) -> str:
-        tag = str(self._element.tag)
-        return tag[: tag.rfind("}") + 1] + name
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +335,7 @@ def _feed(parser: Any, data: bytes, file: _File, read: Callable[[Node], object])
         for _, element in parser.read_events():
             records += 1
             record = Node(element, file)
+            _ = record.line  # the parser forgets it with what is in the element
             if stray := _STRAYS(element, own=etree.QName(element).namespace or ""):
                 raise _stands_out(Node(stray[0], file))
             file.records.setdefault(element.getparent(), []).append(read(record))

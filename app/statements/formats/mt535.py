@@ -121,7 +121,7 @@ def _page(message: SwiftMessage) -> Page[_Page]:
     )
     number = 1 if matched[2] == "ONLY" else int(matched[1])
     where = f"{general.source}, line {general.line}"
-    return Page(number, is_last=matched[2] != "MORE", line=general.line, where=where, content=content)
+    return Page(number, is_last=matched[2] != "MORE", line=general.line, where=lambda: where, content=content)
 
 
 def _sender(message: SwiftMessage, general: Sequence) -> str:

@@ -1,6 +1,6 @@
 """Puts the pages of a statement together, for SWIFT and ISO 20022 send a long one as several messages."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,8 +19,8 @@ class Page(Generic[T]):
     number: int
     is_last: bool
     line: int
-    #: Its place in the file, as an error names it.
-    where: str
+    #: Tells its place in the file, as an error names it; to know it of each page would take time.
+    where: Callable[[], str]
     content: T
 
 
@@ -38,7 +38,7 @@ def in_order(pages: Iterable[Page[T]], statement: str) -> list[T]:
     if len(ordered) > 1 and all(page.is_last and page.number <= 1 for page in ordered):
         raise StatementError(
             f"{statement} stands twice, first in line {ordered[0].line}",
-            where=ordered[1].where,
+            where=ordered[1].where(),
             hint="Ask the custodian for a corrected file.",
         )
     lasts = [page.is_last for page in ordered]
@@ -48,6 +48,6 @@ def in_order(pages: Iterable[Page[T]], statement: str) -> list[T]:
     listed = ", ".join(f"{page.number}{' (the last)' if page.is_last else ''}" for page in ordered[:_MAX_LISTED])
     raise StatementError(
         f"{statement} is not whole: of its pages the file has {listed}",
-        where=ordered[0].where,
+        where=ordered[0].where(),
         hint="Put all its pages, each once, into one file, or ask for the statement again.",
     )

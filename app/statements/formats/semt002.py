@@ -7,10 +7,10 @@ from datetime import date
 from decimal import Decimal
 
 from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
-from app.statements.formats.ofx_document import ASK_TO_CORRECT, shown
+from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
 from app.statements.formats.securities import identifier, is_isin
-from app.statements.rows import Identifier, ParsedStatement, PositionRow, StatementError
+from app.statements.rows import Identifier, ParsedStatement, PositionRow
 
 #: ISO 4217's code for what is in no currency: a statement need not value what it lists.
 NO_CURRENCY = "XXX"
@@ -80,7 +80,7 @@ class _Page:
 class _Holding:
     """A position, read for itself: `row` has no currency where nothing in the position tells one."""
 
-    where: str
+    node: Node
     row: PositionRow
     #: The currency that it is valued in; empty if it is not.
     valued_in: str
@@ -146,7 +146,7 @@ def _page(message: Message[_Holding]) -> Page[_Page]:
     if not re.fullmatch(r"[0-9]{1,5}", number.value):
         raise number.error(f"PgNb is {shown(number.value)}, not a page number")
     is_last = pagination.required_part("LastPgInd").is_true
-    return Page(int(number.value), is_last, body.line, body.where, content)
+    return Page(int(number.value), is_last, body.line, lambda: body.where, content)
 
 
 def _leaf(node: Node | None) -> str:
@@ -183,8 +183,7 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
     holdings = [holding for page in pages for holding in page.holdings]
     stated = {page.activity for page in pages}
     if stated == {False} and holdings:
-        what = "it lists a position, and says (ActvtyInd) that there are none"
-        raise StatementError(what, where=holdings[0].where, hint=ASK_TO_CORRECT)
+        raise holdings[0].node.error("it lists a position, and says (ActvtyInd) that there are none")
     if not holdings and stated != {False}:
         raise first.node.error("it lists no position, and does not say (ActvtyInd) that there are none")
     totals = [total for page in pages if (total := _total(page, is_only=len(pages) == 1))]
@@ -199,7 +198,7 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
         line = rows.setdefault(replace(row, line=0), row.line)
         if len(rows) == len(positions):
             what = f"the position in {row.scheme} {shown(row.identifier)} stands twice, first in line {line}"
-            raise StatementError(what, where=holding.where, hint=ASK_TO_CORRECT)
+            raise holding.node.error(what)
         positions.append(row)
     return ParsedStatement(
         line=first.node.line,
@@ -245,7 +244,7 @@ def _position(node: Node) -> _Holding:
         sub_account=_place(node),
         also=tuple(names[1:]),
     )
-    return _Holding(node.where, row, value.currency if value else "")
+    return _Holding(node, row, value.currency if value else "")
 
 
 def _security(node: Node) -> tuple[list[Identifier], str]:

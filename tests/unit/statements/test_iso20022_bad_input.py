@@ -405,3 +405,14 @@ def test_an_error_shows_no_control_characters_of_the_file() -> None:
     data = xml(camt053_files.file_of(statement(entries=[entry("7.77")]))).replace(b">7.77<", ">1\u202e5<".encode())
 
     assert "'1\\u202e5'" in refusal(camt053, data).what
+
+
+def test_a_row_beyond_line_65535_that_stands_twice_is_told_with_both_lines() -> None:
+    doubled = [entry(reference="R", text="x"), entry(reference="R", text="x")]
+    data = xml(camt053_files.file_of(statement(entries=doubled))).replace(b"<Ntry>", b"\n" * 70_000 + b"<Ntry>", 1)
+
+    error = refusal(camt053, data)
+
+    first = line_of(data, b"<Ntry>").rpartition(" ")[2]
+    assert f"stands twice, first in line {first}" in error.what
+    assert int(error.where.rpartition(" ")[2]) > 70_000
