@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from app.statements.formats import alpaca_json, ibkr_flex, mt940, ofx, plaid_json
+from app.statements.formats import alpaca_json, camt053, ibkr_flex, mt535, mt940, ofx, plaid_json, semt002
 from app.statements.rows import ParsedStatement, StatementError
 
 __all__ = ["read_statements"]
@@ -18,6 +18,9 @@ _FORMATS: dict[str, _Format] = {
     "ofx": ofx,
     "ibkr-flex": ibkr_flex,
     "mt940": mt940,
+    "mt535": mt535,
+    "semt.002": semt002,
+    "camt.053": camt053,
     "plaid": plaid_json,
     "alpaca": alpaca_json,
 }
