@@ -2,7 +2,7 @@
 
 from app.reports.digest import RunDigest, digest_run, newest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
-from app.reports.figures import figure, signed
+from app.reports.figures import figure, money, signed
 from app.reports.reconciliation import write_report
 from app.reports.unknown import UnknownInstrument, unknown_instruments
 
@@ -13,6 +13,7 @@ __all__ = [
     "describe_evidence",
     "digest_run",
     "figure",
+    "money",
     "newest_run",
     "signed",
     "statement_files",
