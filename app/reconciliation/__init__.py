@@ -12,7 +12,7 @@ from app.reconciliation.breaks import (
     show_break,
 )
 from app.reconciliation.compare import ShardCounts
-from app.reconciliation.coverage import Coverage, Lack, run_coverage
+from app.reconciliation.coverage import OUTCOMES, Coverage, Lack, run_coverage
 from app.reconciliation.people import Person, current_person
 from app.reconciliation.runs import (
     RunProgress,
@@ -22,11 +22,12 @@ from app.reconciliation.runs import (
     run_progress,
     start_run,
 )
-from app.reconciliation.sign_off import SignOff, Verified, list_sign_offs, sign_off_run, verify_run
+from app.reconciliation.sign_off import SignOff, Verified, list_sign_offs, sign_off_run, signed_runs, verify_run
 
 __all__ = [
     "BUCKETS",
     "KINDS",
+    "OUTCOMES",
     "AgeBucket",
     "BreakEventView",
     "BreakFilter",
@@ -55,6 +56,7 @@ __all__ = [
     "run_progress",
     "show_break",
     "sign_off_run",
+    "signed_runs",
     "start_run",
     "verify_run",
     "write_off",

@@ -116,6 +116,11 @@ def list_sign_offs(session: Session, run_id: int) -> list[SignOff]:
     ]
 
 
+def signed_runs(session: Session) -> list[int]:
+    """Return the runs that somebody has signed, oldest first."""
+    return list(session.scalars(select(RunSignOff.run_id).distinct().order_by(RunSignOff.run_id)))
+
+
 def verify_run(session: Session, run_id: int) -> list[Verified]:
     """Look whether what a run compared and found is still what each of its signatures is of.
 
