@@ -142,6 +142,7 @@ def verify_run(session: Session, run_id: int) -> list[Verified]:
 
 
 def _parts(session: Session, run_id: int) -> dict[str, Any]:
+    session.execute(sql("work_memory"))
     parts: dict[str, Any] = {side: {"all": {}, "accounts": []} for side in _OF_ALL}
     for side, names in _OF_ALL.items():
         for name in names:
