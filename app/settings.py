@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from email.utils import parseaddr
 from functools import cache
 from ipaddress import ip_address
@@ -138,6 +139,12 @@ def _currency(code: str) -> str:
     return code
 
 
+def _amount(text: str) -> Decimal:
+    if not re.fullmatch(r"\d{1,18}(\.\d{1,18})?", text, re.ASCII):
+        raise ValueError("an amount of money that is not negative, such as 100 or 99.50")
+    return Decimal(text)
+
+
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -233,6 +240,7 @@ class Settings(BaseModel):
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
+    write_off_limit: Annotated[Decimal, BeforeValidator(_amount)] = Decimal(100)
     reconciliation_shard_size: int = Field(5000, ge=1, le=1_000_000)
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)

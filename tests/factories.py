@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from app.book import InstrumentName, instrument_ids, resolve_instruments
@@ -24,6 +24,7 @@ from app.book.models import (
     Tolerance,
     User,
 )
+from app.reconciliation.models import Break, BreakEvent, Run
 from app.statements.models import Statement, StatementCash, StatementFile, StatementPosition, StatementTransaction
 
 #: A Tuesday, when XNYS was open.
@@ -241,6 +242,59 @@ def statement(
             )
         )
     return statement_id
+
+
+def run(session: Session, **values: Any) -> int:
+    """Write a run that is over and did nothing."""
+    return _insert(
+        session,
+        Run,
+        **{
+            "key": f"run-{next(_numbers)}",
+            "as_of": DAY,
+            "days": {"XNYS": DAY.isoformat()},
+            "state": "complete",
+            "shard_count": 0,
+            **values,
+        },
+    )
+
+
+def a_break(session: Session, account_id: int, *, run_id: int | None = None, **values: Any) -> int:
+    """Write a break as a run leaves it, of cash and worth 250 USD, with the event that opened it."""
+    run_id = run_id if run_id is not None else run(session)
+    break_id = _insert(
+        session,
+        Break,
+        **{
+            "custodian_account_id": custodian_account(session, account_id),
+            "account_id": account_id,
+            "subject": "currency:USD",
+            "kind": "cash",
+            "state": "open",
+            "currency": "USD",
+            "ours": Decimal("1000.00"),
+            "theirs": Decimal("750.00"),
+            "difference": Decimal("-250.00"),
+            "remainder": Decimal("-250.00"),
+            "value": Decimal("250.00"),
+            "valuation": {"currency": "USD", "figure": "-250.00"},
+            "as_of": DAY,
+            "opened_as_of": DAY,
+            "first_run_id": run_id,
+            "last_run_id": run_id,
+            **values,
+        },
+    )
+    tell(session, break_id, "opened", run_id=run_id)
+    return break_id
+
+
+def tell(session: Session, break_id: int, event: str, **values: Any) -> None:
+    """Write an event of a break with the figures that it has."""
+    columns = ("kind", "ours", "theirs", "difference", "remainder", "explanations", "value", "as_of")
+    found = session.execute(select(Break.__table__).where(Break.id == break_id)).one()._mapping
+    _insert(session, BreakEvent, break_id=break_id, event=event, **{name: found[name] for name in columns}, **values)
 
 
 def rows(session: Session, sql: str, **parameters: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
 from app.cli.reconcile import reconcile
 from app.cli.report import report
+from app.cli.runs import app as runs_commands
 from app.cli.securities import app as securities_commands
 from app.cli.statements import app as statements_commands
 from app.cli.statements import import_statements
@@ -43,6 +44,7 @@ app.command("import")(import_statements)
 app.add_typer(statements_commands)
 app.command()(reconcile)
 app.add_typer(breaks_commands)
+app.add_typer(runs_commands)
 app.command()(report)
 app.command()(doctor)
 app.command()(canary)

@@ -9,10 +9,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from app.cli.terminal import cell, plain_table
-from app.reconciliation import BreakEventView, BreakView
-from app.reports import figure, signed
+from app.reconciliation import BreakEventView, BreakView, BucketCount
+from app.reports import figure, money, signed
 
-_STATES = ("open", "explained", "closed")
+_STATES = ("open", "assigned", "explained", "resolved", "written_off", "closed")
 #: Texts are wrapped to no less than this.
 _NARROWEST_TEXT = 16
 _NARROWEST_NAME = 12
@@ -29,7 +29,7 @@ class _Shown:
 
 
 def print_breaks(console: Console, breaks: Iterable[BreakView], *, limit: int) -> None:
-    """Print breaks, open ones first, explained ones below, closed ones last.
+    """Print breaks by their state: open ones first, closed ones last.
 
     Args:
         console: where to.
@@ -48,11 +48,23 @@ def print_breaks(console: Console, breaks: Iterable[BreakView], *, limit: int) -
             if state == "open":
                 console.print("No open breaks.")
             continue
-        console.print(Text(f"{state.capitalize()} breaks: {shown.count:,}", style="bold"))
+        console.print(Text(f"{state.replace('_', ' ').capitalize()} breaks: {shown.count:,}", style="bold"))
         console.print(layout(shown.views))
         if shown.count > len(shown.views):
             console.print(f"… and {shown.count - len(shown.views):,} more. All of them: `python -m app breaks export`")
         console.print()
+
+
+def print_ages(console: Console, counts: Sequence[BucketCount], currency: str) -> None:
+    """Print how many breaks there are of which age, and what they are worth together; nothing if there are none."""
+    if not any(count.count for count in counts):
+        return
+    parts = []
+    for count in counts:
+        unknown = f" and {count.unknown_values:,} of unknown value" if count.unknown_values else ""
+        worth = f" ({money(count.value)} {currency}{unknown})" if count.count else ""
+        parts.append(f"{count.bucket.name}: {count.count:,}{worth}")
+    console.print(f"By age in business days: {', '.join(parts)}")
 
 
 def history_table(events: Sequence[BreakEventView]) -> Table:
@@ -60,8 +72,12 @@ def history_table(events: Sequence[BreakEventView]) -> Table:
     table = plain_table("when", "what", "ours>", "theirs>", "difference>", "by")
     table.columns[0].no_wrap = True
     for event in events:
-        what = ", ".join(word for word in (event.event, event.kind, event.explanation) if word)
+        done = event.event.replace("_", " ") + (f" to {event.assignee}" if event.assignee else "")
+        what = ", ".join(word for word in (done, event.kind, event.explanation) if word)
+        what += f": {event.reason}" if event.reason else ""
         by = event.actor if event.run_id is None else f"run {event.run_id}, {event.actor}"
+        if event.db_user not in {"", event.actor}:
+            by += f" (database login {event.db_user})"
         table.add_row(
             f"{event.happened_at:%Y-%m-%d %H:%M}",
             cell(what),
@@ -103,10 +119,17 @@ def _width(column: Column) -> int:
 
 def _lines(breaks: Sequence[BreakView]) -> Table:
     """Lay out each break as one line, but for texts of several words."""
-    table = plain_table("id>", "account", "custodian", "what", "kind", "ours>", "theirs>", "difference>", "explanation")
+    given = any(view.assignee for view in breaks)
+    table = plain_table(
+        "id>", "age>", "value>", *(["assignee"] if given else []), "account", "custodian", "what", "kind", "ours>",
+        "theirs>", "difference>", "explanation",
+    )  # fmt: skip
     for view in breaks:
         table.add_row(
             str(view.id),
+            _age(view),
+            _value(view),
+            *([cell(view.assignee or "")] if given else []),
             cell(view.account),
             cell(view.custodian),
             cell(view.what),
@@ -121,10 +144,12 @@ def _lines(breaks: Sequence[BreakView]) -> Table:
 
 def _stacks(breaks: Sequence[BreakView]) -> Table:
     """Lay out each break as a few lines, texts on top of each other and figures side by side."""
-    table = plain_table("id>", "account", "what", "ours>", "theirs>", "difference>")
+    table = plain_table("id>", "age>", "value>", "account", "what", "ours>", "theirs>", "difference>")
     for view in breaks:
         table.add_row(
             str(view.id),
+            _age(view),
+            _value(view),
             Text.assemble(cell(view.account), ("\n" + cell(view.custodian), "dim")),
             _what(view),
             figure(view.ours),
@@ -141,6 +166,8 @@ def _cards(breaks: Sequence[BreakView]) -> Table:
     table.add_column(overflow="fold")
     for view in breaks:
         table.add_row("id", str(view.id))
+        table.add_row("age", _age(view))
+        table.add_row("value", _value(view))
         table.add_row("account", cell(f"{view.account}, {view.custodian}"))
         table.add_row("what", _what(view))
         table.add_row("ours", figure(view.ours))
@@ -152,9 +179,19 @@ def _cards(breaks: Sequence[BreakView]) -> Table:
 
 def _what(view: BreakView) -> Text:
     what = Text.assemble(cell(view.what), ("\n" + view.kind, "dim"))
+    if view.assignee:
+        what.append(f"\n{cell(view.assignee)} looks after it")
     if view.explanation:
         what.append("\n" + cell(view.explanation), style="italic")
     return what
+
+
+def _age(view: BreakView) -> str:
+    return "" if view.age is None else f"{view.age:,}"
+
+
+def _value(view: BreakView) -> str:
+    return "unknown" if view.value is None else money(view.value)
 
 
 def _difference(view: BreakView | BreakEventView) -> Text:

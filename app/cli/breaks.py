@@ -16,23 +16,60 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from rich.text import Text
 
+from app.cli import break_actions
 from app.cli.terminal import cell, facts, output
 from app.errors import BadInputError
 
 if TYPE_CHECKING:
-    from app.reconciliation import BreakView
+    from sqlalchemy.orm import Session
+
+    from app.reconciliation import BreakFilter, BreakView
 
 app = typer.Typer(name="breaks", help="What does not agree.", no_args_is_help=True)
+app.command("assign")(break_actions.assign)
+app.command("comment")(break_actions.comment)
+app.command("resolve")(break_actions.resolve)
+app.command("write-off")(break_actions.write_off)
+
+
+class State(StrEnum):
+    """The states of a break."""
+
+    OPEN = "open"
+    ASSIGNED = "assigned"
+    EXPLAINED = "explained"
+    RESOLVED = "resolved"
+    WRITTEN_OFF = "written_off"
+    CLOSED = "closed"
+
 
 _Account = Annotated[
     str | None,
     typer.Option("--account", metavar="CODE", help="Only this account's, by its code or its id.", show_default=False),
 ]
 _All = Annotated[bool, typer.Option("--all", help="Closed ones as well.")]
+_States = Annotated[
+    list[State] | None,
+    typer.Option("--state", help="Only those in this state; give it again for another one.", show_default=False),
+]
+_Assignee = Annotated[
+    str | None,
+    typer.Option("--assignee", metavar="LOGIN", help="Only those that this person looks after.", show_default=False),
+]
+_Age = Annotated[
+    str | None,
+    typer.Option(
+        "--age",
+        metavar="DAYS",
+        help="Only those of this age in business days: 0-1, 2-3, 4-7 or 8+.",
+        show_default=False,
+    ),
+]
 
 _COLUMNS = (
     "id", "state", "kind", "account", "custodian", "custodian_account", "what", "ours", "theirs", "difference",
-    "explanation", "as_of", "opened_at", "closed_at", "subject",
+    "explanation", "as_of", "opened_at", "closed_at", "subject", "remainder", "value", "value_currency", "value_lacks",
+    "assignee", "opened_as_of", "age",
 )  # fmt: skip
 
 #: What a spreadsheet takes for the start of a formula, in its plain and its full-width form.
@@ -48,23 +85,29 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_(
+    *,
     account: _Account = None,
+    states: _States = None,
+    assignee: _Assignee = None,
+    age: _Age = None,
     all_: _All = False,
     limit: Annotated[int, typer.Option(min=1, help="Print at most so many of each state.")] = 1000,
 ) -> None:
-    """List the breaks: open ones, and below them those that are explained.
+    """List the breaks by state, those first whose value is not known, then the largest.
 
-    The difference is theirs less ours. `breaks show` has the evidence of one, `breaks export` all of them for
-    other programs.
+    The difference is theirs less ours, the age in business days. `breaks show` has the evidence of one, `breaks export`
+    all of them for other programs.
     """
-    from app.cli.accounts import account_named
-    from app.cli.break_tables import print_breaks
+    from app.cli.break_tables import print_ages, print_breaks
     from app.database import session_scope
-    from app.reconciliation import list_breaks
+    from app.reconciliation import count_breaks_by_age, list_breaks
+    from app.settings import get_settings
 
+    now = datetime.now(UTC)
     with session_scope() as session:
-        code = account_named(session, account)[1] if account is not None else None
-        print_breaks(output(), list_breaks(session, account=code, with_closed=all_), limit=limit)
+        wanted = _filter(session, account, states, assignee, age, with_closed=all_)
+        print_breaks(output(), list_breaks(session, wanted=wanted, now=now), limit=limit)
+        print_ages(output(), count_breaks_by_age(session, wanted, now=now), get_settings().base_currency)
 
 
 @app.command("show")
@@ -77,8 +120,9 @@ def show(
     from app.reconciliation import show_break
     from app.reports import describe_evidence, figure, signed, statement_files
 
+    now = datetime.now(UTC)
     with session_scope() as session:
-        view, events = show_break(session, break_id)
+        view, events = show_break(session, break_id, now=now)
         evidence = describe_evidence(
             view.evidence,
             statement_files(session, [view.evidence]),
@@ -92,11 +136,13 @@ def show(
             [
                 ("account", cell(view.account)),
                 ("custodian", cell(f"{view.custodian}, account {view.custodian_account}")),
-                ("state", _state(view, datetime.now(UTC))),
+                ("state", _state(view)),
+                ("assignee", cell(view.assignee or "nobody")),
                 ("as of", str(view.as_of)),
                 ("ours", figure(view.ours)),
                 ("theirs", figure(view.theirs)),
                 ("difference", signed(view.difference)),
+                ("value", _value(view)),
                 ("explanation", cell(view.explanation) or "none"),
             ]
         )
@@ -110,7 +156,11 @@ def show(
 
 @app.command("export")
 def export(
+    *,
     account: _Account = None,
+    states: _States = None,
+    assignee: _Assignee = None,
+    age: _Age = None,
     all_: _All = False,
     format_: Annotated[Format, typer.Option("--format", help="CSV for spreadsheets, JSON for programs.")] = Format.CSV,
     path: Annotated[
@@ -123,18 +173,43 @@ def export(
     In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it. In JSON texts are as
     they are, and figures are strings, for most programs read numbers inexactly.
     """
-    from app.cli.accounts import account_named
     from app.database import session_scope
     from app.reconciliation import list_breaks
 
     write = _write_csv if format_ is Format.CSV else _write_json
     with session_scope() as session:
-        code = account_named(session, account)[1] if account is not None else None
-        breaks = list_breaks(session, account=code, with_closed=all_)
+        wanted = _filter(session, account, states, assignee, age, with_closed=all_)
+        breaks = list_breaks(session, wanted=wanted, now=datetime.now(UTC))
         if path is None:
             write(breaks, sys.stdout)
         else:
             _write_file(path, breaks, write)
+
+
+def _filter(
+    session: "Session",
+    account: str | None,
+    states: list[State] | None,
+    assignee: str | None,
+    age: str | None,
+    *,
+    with_closed: bool,
+) -> "BreakFilter":
+    from app.cli.accounts import account_named
+    from app.reconciliation import BUCKETS, BreakFilter, bucket_named
+
+    bucket = bucket_named(age) if age is not None else None
+    if age is not None and bucket is None:
+        raise BadInputError(
+            f"there is no such age: {age}", where="--age", hint=f"It may be {', '.join(one.name for one in BUCKETS)}."
+        )
+    return BreakFilter(
+        account=account_named(session, account)[1] if account is not None else None,
+        states=[state.value for state in states or []],
+        with_closed=with_closed,
+        assignee=assignee,
+        bucket=bucket,
+    )
 
 
 def _write_file(
@@ -157,7 +232,8 @@ def _write_csv(breaks: Iterable["BreakView"], file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for view in breaks:
-        writer.writerow(_csv_cell(getattr(view, column)) for column in _COLUMNS)
+        row = _as_json(view)
+        writer.writerow(_csv_cell(row[column]) for column in _COLUMNS)
 
 
 def _write_json(breaks: Iterable["BreakView"], file: TextIO) -> None:
@@ -177,7 +253,8 @@ def _csv_cell(value: str | int | Decimal | date | None) -> str:
 
 def _as_json(view: "BreakView") -> dict[str, Any]:
     # asdict() would copy the evidence, value by value.
-    return {field.name: getattr(view, field.name) for field in fields(view)}
+    values = {field.name: getattr(view, field.name) for field in fields(view)}
+    return values | {"value_currency": view.valuation.get("currency"), "value_lacks": view.valuation.get("lacks")}
 
 
 def _plain(value: int | Decimal | date) -> str:
@@ -186,9 +263,17 @@ def _plain(value: int | Decimal | date) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _state(view: "BreakView", now: datetime) -> str:
-    days = max(0, (now - view.opened_at).days)  # the database's clock may be ahead
+def _state(view: "BreakView") -> str:
     since = f"since {view.opened_at:%Y-%m-%d %H:%M} UTC"
     if view.closed_at is not None:
         return f"closed since {view.closed_at:%Y-%m-%d %H:%M} UTC, was open {since}"
-    return f"{view.state} {since} ({days:,} day{'' if days == 1 else 's'})"
+    age = f"{view.age:,} business day{'' if view.age == 1 else 's'} old, counted from {view.opened_as_of}"
+    return f"{view.state.replace('_', ' ')}, open {since} ({age})"
+
+
+def _value(view: "BreakView") -> str:
+    from app.reports import money
+
+    if view.value is None:
+        return f"unknown, for there is no {view.valuation['lacks']}" if "lacks" in view.valuation else "unknown"
+    return f"{money(view.value)} {view.valuation.get('currency', '')}".rstrip()

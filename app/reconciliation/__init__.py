@@ -1,8 +1,19 @@
 """Comparing the book with what custodians say, and keeping what does not agree until it does."""
 
-from app.reconciliation.breaks import KINDS, BreakEventView, BreakView, list_breaks, show_break
+from app.reconciliation.actions import WriteOff, assign, comment, resolve, write_off
+from app.reconciliation.ages import BUCKETS, AgeBucket, BucketCount, bucket_named
+from app.reconciliation.breaks import (
+    KINDS,
+    BreakEventView,
+    BreakFilter,
+    BreakView,
+    count_breaks_by_age,
+    list_breaks,
+    show_break,
+)
 from app.reconciliation.compare import ShardCounts
-from app.reconciliation.coverage import Coverage, Lack, run_coverage
+from app.reconciliation.coverage import OUTCOMES, Coverage, Lack, run_coverage
+from app.reconciliation.people import Person, current_person
 from app.reconciliation.runs import (
     RunProgress,
     fail_shard,
@@ -11,21 +22,42 @@ from app.reconciliation.runs import (
     run_progress,
     start_run,
 )
+from app.reconciliation.sign_off import SignOff, Verified, list_sign_offs, sign_off_run, signed_runs, verify_run
 
 __all__ = [
+    "BUCKETS",
     "KINDS",
+    "OUTCOMES",
+    "AgeBucket",
     "BreakEventView",
+    "BreakFilter",
     "BreakView",
+    "BucketCount",
     "Coverage",
     "Lack",
+    "Person",
     "RunProgress",
     "ShardCounts",
+    "SignOff",
+    "Verified",
+    "WriteOff",
+    "assign",
+    "bucket_named",
+    "comment",
+    "count_breaks_by_age",
+    "current_person",
     "fail_shard",
     "list_breaks",
+    "list_sign_offs",
     "reconcile_account",
     "reconcile_shard",
+    "resolve",
     "run_coverage",
     "run_progress",
     "show_break",
+    "sign_off_run",
+    "signed_runs",
     "start_run",
+    "verify_run",
+    "write_off",
 ]

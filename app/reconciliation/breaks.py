@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.orm import Session
 
 from app.book import Account, CustodianAccount, Security
 from app.errors import BadInputError
+from app.reconciliation.ages import AgeBucket, Ages, BucketCount, calendars_in_use, count_by_age
 from app.reconciliation.models import Break, BreakEvent
 
 #: The kinds of break, as they are shown.
@@ -59,6 +60,11 @@ class BreakView:
     #: The price and the rate that the value was made with, or what is missing.
     valuation: dict[str, Any]
     evidence: dict[str, Any]
+    #: The login of the person who looks after it.
+    assignee: str | None = None
+    #: The date at which it opened, and the business days since; None when it is closed.
+    opened_as_of: date | None = None
+    age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +80,85 @@ class BreakEventView:
     theirs: Decimal | None
     difference: Decimal | None
     explanation: str
+    #: What the person said of it, and whom it was given to.
+    reason: str = ""
+    assignee: str | None = None
+    #: The database's login.
+    db_user: str = ""
 
 
-def list_breaks(session: Session, *, account: str | None = None, with_closed: bool = False) -> Iterator[BreakView]:
-    """Give the breaks in the order of account and security: those that are open or explained, unless told otherwise.
+@dataclass(frozen=True, slots=True)
+class BreakFilter:
+    """Which breaks a person wants to see; what is left out does not matter."""
+
+    account: str | None = None
+    #: Without any, all but closed ones.
+    states: Sequence[str] = ()
+    with_closed: bool = False
+    assignee: str | None = None
+    bucket: AgeBucket | None = None
+
+    def conditions(self, session: Session, ages: Ages) -> list[ColumnElement[bool]]:
+        """Return what must hold of a break and its account."""
+        conditions = []
+        if self.account is not None:
+            conditions.append(Account.code == self.account)
+        if self.states:
+            conditions.append(Break.state.in_(self.states))
+        elif not self.with_closed:
+            conditions.append(Break.state != "closed")
+        if self.assignee is not None:
+            conditions.append(Break.assignee == self.assignee)
+        if self.bucket is not None:
+            conditions += [Break.state != "closed", ages.are_in(self.bucket, calendars_in_use(session))]
+        return conditions
+
+
+def list_breaks(
+    session: Session,
+    *,
+    account: str | None = None,
+    with_closed: bool = False,
+    wanted: BreakFilter | None = None,
+    now: datetime | None = None,
+) -> Iterator[BreakView]:
+    """Give the breaks that are not closed: first those whose value is not known, then the largest ones.
 
     They come row by row from the server, so a million need no memory.
+
+    Args:
+        session: the transaction to read in.
+        account: only this account's, by its code.
+        with_closed: closed ones as well.
+        wanted: says more closely which, instead of the two above.
+        now: the time that ages count to; the clock's, if left out.
     """
-    query = _select_breaks().order_by(Account.code, Security.code.nulls_last(), Break.subject)
-    if account is not None:
-        query = query.where(Account.code == account)
-    if not with_closed:
-        query = query.where(Break.state != "closed")
+    wanted = wanted or BreakFilter(account=account, with_closed=with_closed)
+    ages = Ages(now or datetime.now(UTC))
+    query = (
+        _select_breaks()
+        .where(*wanted.conditions(session, ages))
+        .order_by(Break.value.desc().nulls_first(), Account.code, Security.code.nulls_last(), Break.subject, Break.id)
+    )
     for row in session.execute(query.execution_options(yield_per=1000)):
-        yield _view(row)
+        yield _view(row, ages)
 
 
-def show_break(session: Session, break_id: int) -> tuple[BreakView, list[BreakEventView]]:
+def count_breaks_by_age(session: Session, wanted: BreakFilter, *, now: datetime) -> list[BucketCount]:
+    """Count breaks by their age; closed ones have none."""
+    ages = Ages(now)
+    return count_by_age(session, ages, *wanted.conditions(session, ages), Break.state != "closed")
+
+
+def show_break(
+    session: Session, break_id: int, *, now: datetime | None = None
+) -> tuple[BreakView, list[BreakEventView]]:
     """Return a break and everything that happened to it, oldest first.
+
+    Args:
+        session: the transaction to read in.
+        break_id: the break.
+        now: the time that its age counts to; the clock's, if left out.
 
     Raises:
         BadInputError: there is no such break.
@@ -104,7 +171,7 @@ def show_break(session: Session, break_id: int) -> tuple[BreakView, list[BreakEv
             hint="`python -m app breaks list` shows them.",
         )
     events = session.scalars(select(BreakEvent).where(BreakEvent.break_id == break_id).order_by(BreakEvent.id))
-    return _view(row), [
+    return _view(row, Ages(now or datetime.now(UTC))), [
         BreakEventView(
             event.happened_at,
             event.actor,
@@ -115,6 +182,9 @@ def show_break(session: Session, break_id: int) -> tuple[BreakView, list[BreakEv
             event.theirs,
             event.difference,
             explain(event.explanations, event.remainder, {}),
+            event.reason,
+            event.assignee,
+            event.db_user,
         )
         for event in events
     ]
@@ -196,6 +266,7 @@ def _select_breaks() -> Any:
         select(
             Break.__table__,
             Account.code,
+            Account.calendar,
             CustodianAccount.custodian,
             CustodianAccount.number,
             Security.code.label("security"),
@@ -207,7 +278,7 @@ def _select_breaks() -> Any:
     )
 
 
-def _view(row: Row[Any]) -> BreakView:
+def _view(row: Row[Any], ages: Ages) -> BreakView:
     return BreakView(
         id=row.id,
         account=row.code,
@@ -230,6 +301,9 @@ def _view(row: Row[Any]) -> BreakView:
         explanations=row.explanations,
         valuation=row.valuation,
         evidence=row.evidence,
+        assignee=row.assignee,
+        opened_as_of=row.opened_as_of,
+        age=None if row.state == "closed" else ages.age(row.calendar, row.opened_as_of),
     )
 
 

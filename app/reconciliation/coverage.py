@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app.book import Account, CustodianAccount
 from app.reconciliation.models import RunAccount, RunShard
 
-_REASONS = {
+#: What a run did with an account, in words; nothing where it was compared.
+OUTCOMES = {
     "compared": "",
     "no_custodian": "no custodian account is known for it",
     "no_statement": "no statement ever came",
@@ -84,7 +85,7 @@ def run_coverage(session: Session, run_id: int, *, limit: int = 1000) -> Coverag
 
 
 def _why(outcome: str, held_statement_id: int | None) -> str:
-    reasons = [_REASONS[outcome]]
+    reasons = [OUTCOMES[outcome]]
     if held_statement_id is not None:
         reasons.append(f"statement {held_statement_id}, which is newer, is held back by the completeness gate")
     return "; ".join(reason for reason in reasons if reason)

@@ -262,6 +262,8 @@ class RunSignOff(Base, app_may={"INSERT"}):
     #: SHA-256, in hexadecimal, over what the run compared and over what it found.
     inputs_sha256: Mapped[str]
     results_sha256: Mapped[str]
+    #: What the two were made of, part by part, so that a difference can be told more closely; see `sign_off`.
+    parts: Mapped[dict[str, Any]]
 
 
 #: Numbers the matches of transactions.

@@ -2,18 +2,25 @@
 
 from app.reports.digest import RunDigest, digest_run, newest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
-from app.reports.figures import figure, signed
+from app.reports.figures import figure, money, signed
 from app.reports.reconciliation import write_report
+from app.reports.record import Section, run_record
+from app.reports.runs import RunLine, list_runs
 from app.reports.unknown import UnknownInstrument, unknown_instruments
 
 __all__ = [
     "Fact",
     "RunDigest",
+    "RunLine",
+    "Section",
     "UnknownInstrument",
     "describe_evidence",
     "digest_run",
     "figure",
+    "list_runs",
+    "money",
     "newest_run",
+    "run_record",
     "signed",
     "statement_files",
     "unknown_instruments",

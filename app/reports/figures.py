@@ -17,3 +17,8 @@ def figure(value: Decimal | str | None) -> str:
 def signed(value: Decimal | str | None) -> str:
     """Return a figure as `figure` does, with its sign also when it is positive."""
     return NOTHING if value is None else f"{Decimal(value):+,f}"
+
+
+def money(value: Decimal) -> str:
+    """Return a value in the base currency, to the hundredth: a price and a rate made it, and it is no evidence."""
+    return f"{value:,.2f}"

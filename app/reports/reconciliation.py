@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -13,27 +12,41 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
-from app.reconciliation import KINDS, BreakView, list_breaks
+from app.reconciliation import BUCKETS, KINDS, AgeBucket, BreakView, list_breaks
 from app.reports.digest import RunDigest, digest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
-from app.reports.figures import figure, signed
+from app.reports.figures import figure, money, signed
 
 #: Breaks of each state that a report shows; a browser shows so many without a pause.
 MOST_SHOWN = 5_000
 _MOST_LACKS = 1_000
+#: Where a break stands in the report, by its state.
+_GROUPS = {
+    "open": "open",
+    "assigned": "open",
+    "explained": "explained",
+    "resolved": "settled",
+    "written_off": "settled",
+}
 
 
-def write_report(session: Session, run_id: int, folder: Path) -> Path:
+def write_report(session: Session, run_id: int, folder: Path, *, now: datetime | None = None) -> Path:
     """Write the report of a run to `folder`, which is made if it is missing, and return the file.
 
     Breaks are shown as they stand now, which for the newest run is as it left them; the report of an older run
-    says so. Ages count from the database's clock, which also wrote when the breaks were opened.
+    says so. Ages count in business days, to the last one that has ended.
+
+    Args:
+        session: the transaction to read in.
+        run_id: the run.
+        folder: where to.
+        now: the time; by the database's clock if left out.
 
     Raises:
         BadInputError: there is no such run, or the file can't be written.
     """
     run = digest_run(session, run_id, most_lacks=_MOST_LACKS)
-    content = _gather(session, run)
+    content = _gather(session, run, now or session.execute(select(func.now())).scalar_one())
     path = folder / f"reconciliation-{run.progress.as_of}-run-{run_id}.html"
     unfinished = path.with_suffix(".html.unfinished")
     try:
@@ -54,8 +67,6 @@ class _Row:
     """A break as the report shows it."""
 
     view: BreakView
-    #: Whole days since it was opened.
-    age: int
     evidence: list[Fact]
 
 
@@ -68,18 +79,8 @@ class _Breaks:
 
     def add(self, view: BreakView) -> None:
         self.count += 1
-        self.kept.append(view)
-        if len(self.kept) > 2 * MOST_SHOWN:
-            self._keep_largest()
-
-    def shown(self) -> list[BreakView]:
-        """Return them in the order in which they came; the largest first when there are too many."""
-        if self.count > MOST_SHOWN:
-            self._keep_largest()
-        return self.kept
-
-    def _keep_largest(self) -> None:
-        self.kept = sorted(self.kept, key=_size, reverse=True)[:MOST_SHOWN]
+        if len(self.kept) < MOST_SHOWN:
+            self.kept.append(view)
 
 
 @dataclass(slots=True)
@@ -93,11 +94,9 @@ class _Kind:
 
 @dataclass(slots=True)
 class _Age:
-    """How many breaks have been open for so many days."""
+    """How many breaks have been open for so many business days."""
 
-    name: str
-    #: The last of the days.
-    last: int | None
+    bucket: AgeBucket
     open: int = 0
 
 
@@ -109,7 +108,7 @@ class _Content:
     written_at: datetime
     kinds: list[_Kind]
     ages: list[_Age]
-    #: Days that the oldest open break is open.
+    #: Business days that the oldest open break is open.
     oldest: int
     #: Accounts with open breaks.
     accounts_open: int
@@ -117,6 +116,9 @@ class _Content:
     open_count: int
     explained: list[_Row]
     explained_count: int
+    #: Resolved or written off by people, and not seen to agree since.
+    settled: list[_Row]
+    settled_count: int
 
     @property
     def most_of_a_kind(self) -> int:
@@ -129,23 +131,23 @@ class _Content:
         return max(age.open for age in self.ages)
 
 
-def _gather(session: Session, run: RunDigest) -> _Content:
-    now = session.execute(select(func.now())).scalar_one()
-    breaks = {"open": _Breaks(), "explained": _Breaks()}
+def _gather(session: Session, run: RunDigest, now: datetime) -> _Content:
+    breaks = {"open": _Breaks(), "explained": _Breaks(), "settled": _Breaks()}
     kinds = {name: _Kind(name) for name in KINDS.values()}
-    ages = [_Age("0, 1", 1), _Age("2, 3", 3), _Age("4 to 7", 7), _Age("8 and more", None)]
+    ages = [_Age(bucket) for bucket in BUCKETS]
     oldest = 0
     accounts_open = set()
-    for view in list_breaks(session, account=run.account):
-        breaks[view.state].add(view)
+    for view in list_breaks(session, account=run.account, now=now):
+        group = _GROUPS[view.state]
+        breaks[group].add(view)
         kind = kinds[view.kind]
-        if view.state == "open":
-            days = _age(view, now)
+        if group == "open":
+            days = view.age or 0
             oldest = max(oldest, days)
             kind.open += 1
-            next(age for age in ages if age.last is None or days <= age.last).open += 1
+            next(age for age in ages if age.bucket.last is None or days <= age.bucket.last).open += 1
             accounts_open.add(view.account)
-        else:
+        elif group == "explained":
             kind.explained += 1
     return _Content(
         run=run,
@@ -154,33 +156,24 @@ def _gather(session: Session, run: RunDigest) -> _Content:
         ages=ages,
         oldest=oldest,
         accounts_open=len(accounts_open),
-        open=_rows(session, breaks["open"].shown(), now),
+        open=_rows(session, breaks["open"].kept),
         open_count=breaks["open"].count,
-        explained=_rows(session, breaks["explained"].shown(), now),
+        explained=_rows(session, breaks["explained"].kept),
         explained_count=breaks["explained"].count,
+        settled=_rows(session, breaks["settled"].kept),
+        settled_count=breaks["settled"].count,
     )
 
 
-def _rows(session: Session, views: Sequence[BreakView], now: datetime) -> list[_Row]:
+def _rows(session: Session, views: Sequence[BreakView]) -> list[_Row]:
     files = statement_files(session, (view.evidence for view in views))
     return [
         _Row(
             view,
-            _age(view, now),
             describe_evidence(view.evidence, files, explanations=view.explanations, valuation=view.valuation),
         )
         for view in views
     ]
-
-
-def _age(view: BreakView, now: datetime) -> int:
-    # A break may be opened while the report is written.
-    return max(0, (now - view.opened_at).days)
-
-
-def _size(view: BreakView) -> Decimal:
-    # What has no difference, a missing statement, hides any number of them.
-    return Decimal("Infinity") if view.difference is None else abs(view.difference)
 
 
 @cache
@@ -193,7 +186,14 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "signed": signed, "day": _day, "moment": _moment, "count": _count}
+    environment.filters |= {
+        "figure": figure,
+        "money": money,
+        "signed": signed,
+        "day": _day,
+        "moment": _moment,
+        "count": _count,
+    }
     return environment
 
 

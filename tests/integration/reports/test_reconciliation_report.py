@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import BadInputError
+from app.reconciliation import Person, assign, list_breaks, resolve
 from app.reports import newest_run, reconciliation, write_report
 from tests.integration.reports import morning
 
@@ -45,7 +46,7 @@ class _Reader(HTMLParser):
 def read(session, tmp_path):
     def read(run_id: int) -> _Reader:
         reader = _Reader()
-        reader.feed(write_report(session, run_id, tmp_path / "reports").read_text())
+        reader.feed(write_report(session, run_id, tmp_path / "reports", now=morning.NOW).read_text())
         assert reader.open == []
         return reader
 
@@ -74,7 +75,7 @@ def test_each_break_stands_in_its_section_with_its_figures(session, read):
         (at,) = [at for at, line in enumerate(lines) if all(word in line for word in words)]
         return at
 
-    assert open_at < found("| ALPHA |", "AAA quantity", "10.0 | 12.00 | +2.00 | 0 |") < explained_at
+    assert open_at < found("| ALPHA |", "AAA quantity", "10.0 | 12.00 | +2.00 | 0 | unknown |") < explained_at
     assert open_at < found("BBB missing at custodian", "1,234,567.891 | – | -1,234,567.891 |") < explained_at  # noqa: RUF001
     assert open_at < found("cash USD", "1,000.00 | -250.50 | -1,250.50 |") < explained_at
     assert open_at < found("unknown security", "– | 5 | +5 |") < explained_at  # noqa: RUF001
@@ -84,7 +85,7 @@ def test_each_break_stands_in_its_section_with_its_figures(session, read):
 
 def test_the_summary_counts(session, read):
     text = " ".join(read(morning.reconcile_morning(session)).lines())
-    assert "Open breaks 5 in 3 accounts, none older than a day" in text
+    assert "Open breaks 5 in 3 accounts, the oldest open for 1 business day" in text
     assert "Explained 1 unsettled trades, rounding" in text
     assert "This run 6 opened 0 changed, 0 closed" in text
     assert "Accounts compared 2 of 4" in text
@@ -163,19 +164,30 @@ def test_every_link_leads_somewhere(session, read):
 
 def test_a_break_ages(session, read):
     run_id = morning.reconcile_morning(session)
-    session.execute(text("UPDATE breaks SET opened_at = opened_at - interval '9 days' WHERE kind = 'cash'"))
+    # A Wednesday; the days of the weekend are none.
+    session.execute(text("UPDATE breaks SET opened_as_of = '2026-02-25' WHERE kind = 'cash'"))
     reader = read(run_id)
-    assert "| -1,250.50 | 9 |" in row(reader, "cash USD")
-    assert "| 8 and more | 1 |" in "\n".join(reader.lines())
-    assert "the oldest open for 9 days" in reader.text
+    assert "| -1,250.50 | 9 | 1,250.50 |" in row(reader, "cash USD")
+    assert "| 8+ | 1 |" in "\n".join(reader.lines())
+    assert "the oldest open for 9 business days" in reader.text
+
+
+def test_what_people_settled_stands_apart_and_what_they_look_after_says_so(session, read):
+    run_id = morning.reconcile_morning(session)
+    cash, aaa = (view.id for what in ("cash USD", "AAA") for view in list_breaks(session) if view.what == what)
+    resolve(session, [cash], "booked", by=Person("alice", is_one=True))
+    assign(session, [aaa], "bob", by=Person("alice", is_one=True))
+    lines = read(run_id).lines()
+    (settled,) = [at for at, line in enumerate(lines) if "cash USD cash, resolved" in line]
+    (assigned,) = [at for at, line in enumerate(lines) if "AAA quantity, bob looks after it" in line]
+    assert lines.index("Open breaks 4") < assigned < lines.index("Resolved and written off 1") < settled
 
 
 def test_of_too_many_breaks_the_largest_are_shown(session, read, monkeypatch):
     monkeypatch.setattr(reconciliation, "MOST_SHOWN", 2)
     reader = read(morning.reconcile_morning(session))
-    assert any("The 2 largest of 5 are shown" in line and "breaks export" in line for line in reader.lines())
-    assert row(reader, "missing statement", "expected")  # hides what nobody knows
-    assert row(reader, "BBB missing at custodian")
+    assert any("The first 2 of 5 are shown" in line and "breaks export" in line for line in reader.lines())
+    assert [line for line in reader.lines() if "| unknown |" in line]  # hides what nobody knows
     assert not [line for line in reader.lines() if "cash USD" in line]
     assert "| cash | 1 | 0 |" in "\n".join(reader.lines())  # counted all the same
 

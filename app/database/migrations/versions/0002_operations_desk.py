@@ -64,6 +64,66 @@ _OVERLAPS = {
 }
 
 
+#: Who is logged in is the database's to say.
+_REFUSE_OTHER_USER = """
+    CREATE FUNCTION refuse_other_db_user() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'db_user is % and can not be written as %', session_user, NEW.db_user
+            USING ERRCODE = 'insufficient_privilege';
+    END $$
+"""
+
+#: The write-off of a break rests on the proposal that is the last thing that happened to it, if that is one.
+_REFUSE_OWN_WRITE_OFF = """
+    CREATE FUNCTION refuse_own_write_off() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        found breaks;
+        proposal break_events;
+    BEGIN
+        SELECT * INTO found FROM breaks WHERE id = NEW.break_id;
+        IF (found.kind, found.ours, found.theirs, found.difference, found.value)
+            IS DISTINCT FROM (NEW.kind, NEW.ours, NEW.theirs, NEW.difference, NEW.value)
+        THEN
+            RAISE EXCEPTION 'break % has other figures than these', NEW.break_id USING ERRCODE = 'check_violation';
+        END IF;
+        SELECT * INTO proposal
+        FROM break_events
+        WHERE break_id = NEW.break_id AND event NOT IN ('assigned', 'commented')
+        ORDER BY id DESC
+        LIMIT 1;
+        IF proposal.event = 'write_off_proposed' AND (found.kind, found.ours, found.theirs, found.difference)
+            IS NOT DISTINCT FROM (proposal.kind, proposal.ours, proposal.theirs, proposal.difference)
+        THEN
+            IF proposal.actor = NEW.actor THEN
+                RAISE EXCEPTION '% has proposed to write off break %: a second person must agree',
+                    NEW.actor, NEW.break_id USING ERRCODE = 'insufficient_privilege';
+            END IF;
+        ELSIF NEW.value IS NULL THEN
+            RAISE EXCEPTION 'the value of break % is not known: a first person must propose to write it off',
+                NEW.break_id USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN NEW;
+    END $$
+"""
+
+#: So that nothing is written off without the event, which comes first and which the rule above looks at.
+_REFUSE_SILENT_WRITE_OFF = """
+    CREATE FUNCTION refuse_silent_write_off() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF (
+            SELECT event
+            FROM break_events
+            WHERE break_id = NEW.id AND event NOT IN ('assigned', 'commented')
+            ORDER BY id DESC
+            LIMIT 1
+        ) IS DISTINCT FROM 'written_off' THEN
+            RAISE EXCEPTION 'break % has no event that writes it off', NEW.id USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN NEW;
+    END $$
+"""
+
+
 def upgrade() -> None:
     """Make the tables, and bring over what is there."""
     op.execute(CreateSequence(sa.Sequence("transaction_match_number")))
@@ -207,6 +267,7 @@ def _create_tables() -> None:
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("inputs_sha256", sa.Text(), nullable=False),
         sa.Column("results_sha256", sa.Text(), nullable=False),
+        sa.Column("parts", postgresql.JSONB(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("run_sign_offs_run_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("run_sign_offs_pkey")),
     )
@@ -325,6 +386,23 @@ def _add_rules() -> None:
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
         """
     )
+    op.execute(_REFUSE_OTHER_USER)
+    for table in ("break_events", "run_sign_offs"):
+        op.execute(
+            f"CREATE TRIGGER {table}_db_user BEFORE INSERT ON {table} FOR EACH ROW"
+            " WHEN (NEW.db_user IS DISTINCT FROM session_user) EXECUTE FUNCTION refuse_other_db_user()"
+        )
+    op.execute(_REFUSE_OWN_WRITE_OFF)
+    op.execute(
+        "CREATE TRIGGER break_events_two_people BEFORE INSERT ON break_events FOR EACH ROW"
+        " WHEN (NEW.event = 'written_off') EXECUTE FUNCTION refuse_own_write_off()"
+    )
+    op.execute(_REFUSE_SILENT_WRITE_OFF)
+    op.execute(
+        "CREATE TRIGGER breaks_written_off BEFORE UPDATE OF state ON breaks"
+        " FOR EACH ROW WHEN (NEW.state = 'written_off' AND OLD.state <> 'written_off')"
+        " EXECUTE FUNCTION refuse_silent_write_off()"
+    )
 
 
 def _checks(kinds: str, states: str, events: str, outcomes: str) -> None:
@@ -404,6 +482,12 @@ def _bring_over() -> None:
 def downgrade() -> None:
     """Take it back. What only these tables can say is lost: links of several accounts, matches, sign-offs, comments."""
     op.execute("DROP TRIGGER run_sign_offs_append_only ON run_sign_offs")
+    for table in ("break_events", "run_sign_offs"):
+        op.execute(f"DROP TRIGGER {table}_db_user ON {table}")
+    op.execute("DROP TRIGGER break_events_two_people ON break_events")
+    op.execute("DROP TRIGGER breaks_written_off ON breaks")
+    for function in ("refuse_other_db_user", "refuse_own_write_off", "refuse_silent_write_off"):
+        op.execute(f"DROP FUNCTION {function}()")
     for table in _OVERLAPS:
         for event in ("insert", "update"):
             op.execute(f"DROP TRIGGER {table}_no_overlap_{event} ON {table}")
