@@ -62,7 +62,7 @@ def test_a_statement_is_read_as_it_stands_in_the_file() -> None:
     )
 
     assert camt053.recognises(data)
-    assert read_statements(data, NAME)[0] == "camt053"
+    assert read_statements(data, NAME)[0] == "camt.053"
     (parsed,) = camt053.read(data, NAME)
 
     lines = data.decode().splitlines()

@@ -64,7 +64,7 @@ def test_a_statement_is_read_as_it_stands_in_the_file() -> None:
     )
 
     assert semt002.recognises(data)
-    assert read_statements(data, NAME)[0] == "semt002"
+    assert read_statements(data, NAME)[0] == "semt.002"
     (parsed,) = semt002.read(data, NAME)
 
     lines = data.decode().splitlines()
