@@ -79,11 +79,11 @@ NEWFILEUID:NONE
 </INVSTMTRS></INVSTMTTRNRS></INVSTMTMSGSRSV1></OFX>
 """
 
-#: kind, what, difference, state
+#: kind, what, difference, state; first what nobody can value, then the largest
 _EXPECTED = [
-    ("quantity", "DIFFERS", -1, "open"),
     ("missing at custodian", "UNSETTLED", -5, "explained"),
     ("cash", "cash USD", 50, "explained"),
+    ("quantity", "DIFFERS", -1, "open"),
 ]
 
 

@@ -1,5 +1,6 @@
 """Rows of the book and of statements, with only what a test is about spelled out."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
@@ -24,6 +25,7 @@ from app.book.models import (
     Tolerance,
     User,
 )
+from app.reconciliation import BreakView
 from app.reconciliation.models import Break, BreakEvent, Run
 from app.statements.models import Statement, StatementCash, StatementFile, StatementPosition, StatementTransaction
 
@@ -295,6 +297,18 @@ def tell(session: Session, break_id: int, event: str, **values: Any) -> None:
     columns = ("kind", "ours", "theirs", "difference", "remainder", "explanations", "value", "as_of")
     found = session.execute(select(Break.__table__).where(Break.id == break_id)).one()._mapping
     _insert(session, BreakEvent, break_id=break_id, event=event, **{name: found[name] for name in columns}, **values)
+
+
+def looked_up(views: Iterable[BreakView]) -> list[BreakView]:
+    """Breaks by account and what they are about, where their value is not what a test is about."""
+    return sorted(
+        views,
+        key=lambda view: (
+            view.account,
+            not view.subject.startswith("security:"),
+            view.what if view.subject.startswith("security:") else view.subject,
+        ),
+    )
 
 
 def rows(session: Session, sql: str, **parameters: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from app.book import import_book
 from app.database import session_scope
 from app.reconciliation import list_breaks, reconcile_shard, start_run
 from app.statements import import_files
+from tests import factories as make
 
 _DEV = Path(__file__).parents[2] / "dev"
 _NOW = datetime(2026, 2, 18, 6, tzinfo=UTC)
@@ -24,7 +25,7 @@ def test_they_load_and_show_breaks_open_and_explained():
         reconcile_shard(session, start_run(session, "own", now=_NOW, shard_size=100), 1)
         found = [
             (found.kind, found.what, found.state)
-            for found in list_breaks(session)
+            for found in make.looked_up(list_breaks(session))
             if found.account in {"OKAFOR-BROKERAGE", "WHITLOCK-EVERYDAY"}
         ]
     assert found == [

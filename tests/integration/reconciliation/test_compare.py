@@ -16,7 +16,7 @@ from tests.factories import DAY, NOW
 def breaks(session):
     return [
         (found.kind, found.what, found.ours, found.theirs, found.difference, found.explanation)
-        for found in list_breaks(session)
+        for found in make.looked_up(list_breaks(session))
     ]
 
 

@@ -320,7 +320,7 @@ def two_accounts(session, account, custody, share):
 
 
 def states(session):
-    return [(view.account, view.state) for view in list_breaks(session)]
+    return [(view.account, view.state) for view in make.looked_up(list_breaks(session))]
 
 
 def test_what_was_booked_in_another_account_of_the_owner_explains_both(session, reconcile, two_accounts):

@@ -32,7 +32,7 @@ def run(session):
 
 
 def found(session):
-    return [(view.account, view.kind, view.what, view.difference) for view in list_breaks(session)]
+    return [(view.account, view.kind, view.what, view.difference) for view in make.looked_up(list_breaks(session))]
 
 
 def outcomes(session, run_id):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from app.reconciliation import list_breaks, show_break
+from app.reconciliation import Person, list_breaks, show_break, write_off
 from tests import factories as make
 from tests.factories import DAY, NOW
 
@@ -61,11 +61,12 @@ def test_a_resolved_break_closes_when_it_agrees(session, differing):
 
 def test_a_break_that_was_written_off_stays_so_while_its_figure_is_the_same(session, differing):
     view = differing("9")
-    put(session, "written_off")
+    for name in ("mira", "jonas"):
+        write_off(session, [view.id], "old", by=Person(name, is_one=True), limit=Decimal(0))
     differing("9", NEXT_DAY)
     assert show_break(session, view.id)[0].state == "written_off"
     assert differing("8", NEXT_DAY + timedelta(days=1)).state == "open"
-    assert events(session, view.id) == ["opened", "reopened"]
+    assert events(session, view.id) == ["opened", "write_off_proposed", "written_off", "reopened"]
 
 
 def test_a_break_that_somebody_looks_after_stays_assigned(session, differing):
