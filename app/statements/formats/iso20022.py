@@ -46,6 +46,7 @@ _BEGINS = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*<")
 _NUMBER = re.compile(r"[+-]?(?=[.]?[0-9])0*[0-9]{0,18}(?:[.][0-9]{0,12})?")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T[0-9:.]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?")
 _BIC = re.compile(r"([A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2})(?:[A-Z0-9]{3})?")
+_PAGE_NUMBER = re.compile(r"[0-9]{1,5}")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 # What a BIC is called, by version and place.
 _BIC_NAMES = ("BICFI", "AnyBIC", "BIC", "BICOrBEI", "BEI")
@@ -226,6 +227,14 @@ class Node:
         if not matched:
             raise holder.error(f"{holder.name} is {shown(holder.value)}, not a BIC")
         return matched[1].lower()
+
+    @property
+    def page(self) -> tuple[int, bool]:
+        """Its page number, and whether it says that the page is the last."""
+        number = self.required_part("PgNb")
+        if not _PAGE_NUMBER.fullmatch(number.value):
+            raise number.error(f"PgNb is {shown(number.value)}, not a page number")
+        return int(number.value), self.required_part("LastPgInd").is_true
 
     def error(self, what: str, hint: str = ASK_TO_CORRECT) -> StatementError:
         """An error about this element."""
