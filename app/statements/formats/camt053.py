@@ -8,7 +8,8 @@ from datetime import date
 from app.statements.formats import camt053_entries
 from app.statements.formats.camt053_entries import Entry, read_entry
 from app.statements.formats.doubles import different_statements
-from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
+from app.statements.formats.iso20022 import Message, head, messages
+from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
 from app.statements.rows import CashRow, ParsedStatement, TransactionRow

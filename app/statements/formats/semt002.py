@@ -7,7 +7,8 @@ from datetime import date
 from decimal import Decimal
 
 from app.statements.formats.doubles import different_positions, different_statements
-from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
+from app.statements.formats.iso20022 import Message, head, messages
+from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
 from app.statements.formats.securities import NO_CURRENCY, identifier, is_isin
