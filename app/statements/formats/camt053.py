@@ -7,7 +7,9 @@ from datetime import date
 
 from app.statements.formats import camt053_entries
 from app.statements.formats.camt053_entries import Entry, read_entry
-from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
+from app.statements.formats.doubles import different_statements
+from app.statements.formats.iso20022 import Message, head, messages
+from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
 from app.statements.rows import CashRow, ParsedStatement, TransactionRow
@@ -47,20 +49,13 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
         for page in _pages(message):
             pages.setdefault((page.content.custodian, page.content.account_number, page.content.id), []).append(page)
     references: dict[tuple[str, str], _References] = {}
-    statements: dict[Hashable, Node] = {}
     result = []
     for parts in pages.values():
         first = parts[0].content
         ordered = in_order(parts, f"the statement {shown(first.id)} of account {shown(first.account_number)}")
         taken = references.setdefault((first.custodian, first.account_number), _References())
-        statement = _statement(ordered, taken)
-        key = (statement.custodian, statement.account_number, statement.currency, statement.as_of)
-        other = statements.setdefault(key, first.node)
-        if other is not first.node:
-            what = f"the statement of {statement.as_of} of account {shown(statement.account_number)}"
-            raise first.node.error(f"{what} stands twice, first in line {other.line}")
-        result.append(statement)
-    return tuple(result)
+        result.append((_statement(ordered, taken), first.node.error))
+    return different_statements(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +136,8 @@ def _page(node: Node, entries: list[Entry], pagination: Node | None, sender: str
         account_number=account.text("Id/IBAN").replace(" ", "") or account.required("Id/Othr/Id"),
         entries=entries,
     )
-    if pagination is None:
-        return Page(1, is_last=True, line=node.line, where=lambda: node.where, content=content)
-    number = pagination.required_part("PgNb")
-    if not re.fullmatch(r"[0-9]{1,5}", number.value):
-        raise number.error(f"PgNb is {shown(number.value)}, not a page number")
-    is_last = pagination.required_part("LastPgInd").is_true
-    return Page(int(number.value), is_last, node.line, lambda: node.where, content)
+    number, is_last = pagination.page if pagination else (1, True)
+    return Page(number, is_last, node.line, lambda: node.where, content)
 
 
 def _statement(pages: list[_Page], references: _References) -> ParsedStatement:

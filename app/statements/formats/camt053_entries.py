@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-from app.statements.formats.iso20022 import Amount, Node
+from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
 from app.statements.rows import TransactionRow
 

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Hashable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
+from app.statements.formats.doubles import different_positions, different_statements
 from app.statements.formats.mt535_positions import Holding, Total, position, total
 from app.statements.formats.mt535_text import Field, Sequence, SwiftMessage, decoded, messages
 from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
-from app.statements.rows import ParsedStatement, PositionRow
-
-#: ISO 4217's code for what is in no currency: a statement need not value what it lists.
-NO_CURRENCY = "XXX"
+from app.statements.formats.securities import NO_CURRENCY
+from app.statements.rows import ParsedStatement
 
 _HEAD_SIZE = 16_384
 _SIGNATURE = re.compile(rb"\{2:[IO]535")
@@ -57,18 +56,12 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
         content = page.content
         key = (content.custodian, content.account_number, content.as_of, content.number)
         pages.setdefault(key, []).append(page)
-    statements: dict[Hashable, Sequence] = {}
     result = []
     for parts in pages.values():
         first = parts[0].content
         what = f"the statement of {first.as_of} of account {shown(first.account_number)}"
-        statement = _statement(in_order(parts, what))
-        same = (statement.custodian, statement.account_number, statement.currency, statement.as_of)
-        other = statements.setdefault(same, first.general)
-        if other is not first.general:
-            raise first.general.error(f"{what} stands twice, first in line {other.line}")
-        result.append(statement)
-    return tuple(result)
+        result.append((_statement(in_order(parts, what)), first.general.error))
+    return different_statements(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,24 +207,16 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
         raise holdings[0].sequence.error("it lists a position, and says (17B ACTI//N) that there are none")
     if not holdings and stated != {False}:
         raise first.general.error("it lists no position, and does not say (17B ACTI//N) that there are none")
-    rows: dict[PositionRow, int] = {}
-    positions: list[PositionRow] = []
     worth = _worth(pages)
     currency = worth.currency if worth else _common_currency(holdings)
-    for holding in holdings:
-        row = position(holding, currency)
-        line = rows.setdefault(replace(row, line=0), row.line)
-        if len(rows) == len(positions):
-            what = f"the position in {row.scheme} {shown(row.identifier)} stands twice, first in line {line}"
-            raise holding.sequence.error(what)
-        positions.append(row)
+    rows = ((position(holding, currency), holding.sequence.error) for holding in holdings)
     return ParsedStatement(
         line=first.general.line,
         custodian=first.custodian,
         account_number=first.account_number,
         as_of=first.as_of,
         currency=currency,
-        positions=tuple(positions),
+        positions=different_positions(rows),
         cash=None,
         transactions=(),
         stated_value=worth.number if worth else None,

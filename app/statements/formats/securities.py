@@ -4,7 +4,10 @@ import re
 
 from app.statements.rows import Identifier
 
-#: Codes of ISO 20022 (ExternalFinancialInstrumentIdentificationType1Code), and the plain names that some write.
+#: ISO 4217's code for what is in no currency: a custody statement need not value what it lists.
+NO_CURRENCY = "XXX"
+
+# Codes of ISO 20022 (ExternalFinancialInstrumentIdentificationType1Code), and the plain names that some write.
 _SCHEMES = {
     **dict.fromkeys(("CUSP", "CUSIP"), "CUSIP"),
     **dict.fromkeys(("SEDL", "SEDOL"), "SEDOL"),

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from app.statements.formats.iso20022 import Amount, Message, Node, head, messages
+from app.statements.formats.doubles import different_positions, different_statements
+from app.statements.formats.iso20022 import Message, head, messages
+from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
 from app.statements.formats.pages import Page, in_order
-from app.statements.formats.securities import identifier, is_isin
+from app.statements.formats.securities import NO_CURRENCY, identifier, is_isin
 from app.statements.rows import Identifier, ParsedStatement, PositionRow
-
-#: ISO 4217's code for what is in no currency: a statement need not value what it lists.
-NO_CURRENCY = "XXX"
 
 _KIND = re.compile(r"semt\.002\.00[12]\.(?!01)[0-9]{2}")
 _SIGNATURE = re.compile(rb"[:.]semt\.002\.|<(?:[A-Za-z0-9_.-]+:)?(?:SctiesBalCtdyRpt|CtdyStmtOfHldgs)")
@@ -47,18 +46,12 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
         content = page.content
         key = (content.custodian, content.account_number, content.as_of, content.id)
         pages.setdefault(key, []).append(page)
-    statements: dict[Hashable, Node] = {}
     result = []
     for parts in pages.values():
         first = parts[0].content
         what = f"the statement of {first.as_of} of account {shown(first.account_number)}"
-        statement = _statement(in_order(parts, what))
-        same = (statement.custodian, statement.account_number, statement.currency, statement.as_of)
-        other = statements.setdefault(same, first.node)
-        if other is not first.node:
-            raise first.node.error(f"{what} stands twice, first in line {other.line}")
-        result.append(statement)
-    return tuple(result)
+        result.append((_statement(in_order(parts, what)), first.node.error))
+    return different_statements(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +135,8 @@ def _page(message: Message[_Holding]) -> Page[_Page]:
         holdings=list(_holdings(message)),
     )
     pagination = body.part("Pgntn") or body.required_part("MsgPgntn")
-    number = pagination.required_part("PgNb")
-    if not re.fullmatch(r"[0-9]{1,5}", number.value):
-        raise number.error(f"PgNb is {shown(number.value)}, not a page number")
-    is_last = pagination.required_part("LastPgInd").is_true
-    return Page(int(number.value), is_last, body.line, lambda: body.where, content)
+    number, is_last = pagination.page
+    return Page(number, is_last, body.line, lambda: body.where, content)
 
 
 def _leaf(node: Node | None) -> str:
@@ -191,22 +181,17 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
         raise pages[-1].node.error(f"its total value is {totals[-1].number}, and {totals[0].number} before")
     currencies = {holding.valued_in for holding in holdings if holding.valued_in}
     currency = totals[0].currency if totals else currencies.pop() if len(currencies) == 1 else NO_CURRENCY
-    rows: dict[PositionRow, int] = {}
-    positions: list[PositionRow] = []
-    for holding in holdings:
-        row = holding.row if holding.row.currency else replace(holding.row, currency=currency)
-        line = rows.setdefault(replace(row, line=0), row.line)
-        if len(rows) == len(positions):
-            what = f"the position in {row.scheme} {shown(row.identifier)} stands twice, first in line {line}"
-            raise holding.node.error(what)
-        positions.append(row)
+    rows = (
+        (holding.row if holding.row.currency else replace(holding.row, currency=currency), holding.node.error)
+        for holding in holdings
+    )
     return ParsedStatement(
         line=first.node.line,
         custodian=first.custodian,
         account_number=first.account_number,
         as_of=first.as_of,
         currency=currency,
-        positions=tuple(positions),
+        positions=different_positions(rows),
         cash=None,
         transactions=(),
         stated_value=totals[0].number if totals else None,

@@ -175,6 +175,20 @@ def test_the_previous_closing_balance_opens_where_no_opening_one_is_stated() -> 
     assert [row.amount for row in parsed.opening_cash or ()] == [Decimal(42)]
 
 
+def test_the_opening_balance_goes_before_the_previous_closing_one() -> None:
+    parsed = only(statement(opening="41", balances=[balance("PRCD", "42", day="2024-01-30")]))
+
+    assert [row.amount for row in parsed.opening_cash or ()] == [Decimal(41)]
+
+
+def test_a_balance_at_the_break_between_two_pages_neither_opens_nor_closes() -> None:
+    breaks = [balance("OPBD", "1", sub="INTM"), balance("CLBD", "2", sub="INTM")]
+
+    parsed = only(statement(opening="41", closing="43", balances=breaks))
+
+    assert [row.amount for row in (*(parsed.opening_cash or ()), *(parsed.cash or ()))] == [Decimal(41), Decimal(43)]
+
+
 def test_without_a_closing_balance_no_cash_is_stated_and_the_period_dates_it() -> None:
     parsed = only(statement(opening=None, closing=None, period=("2024-01-01", "2024-01-31")))
 

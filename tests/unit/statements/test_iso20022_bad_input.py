@@ -234,6 +234,7 @@ def test_a_message_in_another_namespace_is_refused(namespace: str) -> None:
 def test_an_element_of_another_namespace_is_refused_but_in_supplementary_data() -> None:
     data = xml(BANK)
     stray = data.replace(b"<Ntry>", b'<Ntry xmlns="urn:example">')
+    inner = data.replace(b"<ValDt>", b'<ValDt xmlns="urn:example">')
     kept: Tree = ("SplmtryData", [("Envlp", [('Anything xmlns="urn:example"', "x")])])
     name, content = statement(entries=[entry()])
     assert isinstance(content, list)
@@ -242,6 +243,7 @@ def test_an_element_of_another_namespace_is_refused_but_in_supplementary_data() 
 
     assert "Ntry is in another namespace" in error.what
     assert error.where == line_of(stray, b"<Ntry")
+    assert "ValDt is in another namespace" in refusal(camt053, inner).what
     assert camt053.read(xml(camt053_files.file_of((name, [*content, kept]))), NAME)
 
 
