@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.statements.tables.convert import Ints
+from app.statements.tables.source import Ints
 
 #: The sides that a row may be on, as the database tells them: long or short before, and long or short now.
 LONG_BEFORE, SHORT_BEFORE, LONG_NOW, SHORT_NOW = 1, 2, 4, 8

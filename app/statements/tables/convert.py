@@ -5,7 +5,7 @@ Distinct texts are looked at one by one, for they are few; numbers are checked a
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache, partial
 from typing import Any
@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from app.book import FileProblems, InstrumentName
 from app.currencies import is_currency
 from app.statements.rows import StatementError
-from app.statements.tables.mapping import DateField, IdentifierField, Mapping, NumberField, TextField
-from app.statements.tables.source import Batch, Source
-
-Ints = np.ndarray[Any, np.dtype[np.int64]]
+from app.statements.tables.mapping import ColumnName, DateField, Mapping, NumberField, TextField
+from app.statements.tables.source import Batch, Ints, Source
 
 #: At most 18 digits before the point and 12 after it: what PostgreSQL and Decimal hold without loss.
 _NUMBER = r"^[-+]?([0-9]{1,18}(\.[0-9]{0,12})?|\.[0-9]{1,12})$"
+#: A text that has nothing wrong with it and is written down as it is.
+_PLAIN = r"^[!-\[\]-~]{1,200}$"
 _LONGEST_TEXT = 1000
 _LONGEST_CODE = 200
 _MOST_LISTED_A_BATCH = 20
@@ -81,7 +81,8 @@ class Converter:
 
     def _read(self, *, with_columns: bool) -> Iterator[Chunk]:
         self._read_dates_of_file_name()
-        for batch in self.source.batches(self.problems):
+        columns = self.mapping.columns() if with_columns else self._columns_of_keys() + self._columns_of_instruments()
+        for batch in self.source.batches(self.problems, columns):
             if len(batch.lines):
                 yield self._chunk(batch, with_columns=with_columns)
 
@@ -107,18 +108,14 @@ class Converter:
             self._file_dates[name] = day
 
     def _chunk(self, batch: Batch, *, with_columns: bool) -> Chunk:
-        fields, holds = self.mapping.fields, self.mapping.holds
-        statements, firsts = _encode(self._cells_of_keys(batch), len(batch.lines))
-        if holds == "cash":
-            instruments = np.full(len(batch.lines), NO_INSTRUMENT)
-        else:
-            instruments = self._instruments(batch, fields.identifiers or [])
+        keys = [batch.cells[column] for column in self._columns_of_keys()]
+        statements, firsts = _encode(keys, len(batch.lines))
         return Chunk(
             lines=batch.lines,
             firsts=firsts,
             statements=statements,
             keys={} if with_columns else self._keys(batch, firsts),
-            instruments=instruments,
+            instruments=self._instruments(batch),
             columns=self._columns(batch) if with_columns else {},
         )
 
@@ -140,12 +137,22 @@ class Converter:
 
     # Statements
 
-    def _cells_of_keys(self, batch: Batch) -> list[pa.Array]:
+    def _columns_of_keys(self) -> list[ColumnName]:
         fields = self.mapping.fields
         parts = (fields.account, fields.as_of, fields.statement_currency or fields.currency, fields.period_from)
-        return [batch.cells[part.column] for part in parts if part is not None and part.column is not None]
+        return [part.column for part in parts if part is not None and part.column is not None]
 
     def _keys(self, batch: Batch, firsts: Ints) -> dict[str, pa.Array]:
+        wanted = pa.array(firsts)
+        cells = {column: batch.cells[column].take(wanted) for column in self._columns_of_keys()}
+        few = Batch(cells, batch.lines[firsts])
+        trial = replace(self, problems=FileProblems(self.source.name, self.source.unit))
+        keys = trial._keys_of(few)
+        if trial.problems.count:
+            self._keys_of(batch)  # Every row of it that is wrong is told.
+        return keys
+
+    def _keys_of(self, batch: Batch) -> dict[str, pa.Array]:
         columns = {
             "account": self._texts(batch, "account", _code),
             "as_of": self._dates(batch, "as_of", needed=True),
@@ -159,10 +166,7 @@ class Converter:
         if pc.any(late).as_py():
             rows = np.broadcast_to(np.asarray(late), batch.lines.shape)
             self._complain(batch, rows, "period_from", None, "is after the as-of date")
-        wanted = pa.array(firsts)
-        return {
-            name: column if isinstance(column, pa.Scalar) else column.take(wanted) for name, column in columns.items()
-        }
+        return columns
 
     def _day(self, name: str, wanted: DateField | None, cell: str | None) -> date | str | None:
         if name in self._file_dates:
@@ -174,15 +178,16 @@ class Converter:
 
     # Instruments
 
-    def _instruments(self, batch: Batch, identifiers: list[IdentifierField]) -> Ints:
-        arrays = []
-        for identifier in identifiers:
-            arrays.append(batch.cells[identifier.column])
-            if identifier.scheme_column is not None:
-                arrays.append(batch.cells[identifier.scheme_column])
-        for extra in (self.mapping.fields.name, self.mapping.fields.ticker):
-            if extra is not None and extra.column is not None:
-                arrays.append(batch.cells[extra.column])
+    def _columns_of_instruments(self) -> list[ColumnName]:
+        fields = self.mapping.fields
+        columns: list[ColumnName | None] = []
+        for identifier in fields.identifiers or []:
+            columns += [identifier.column, identifier.scheme_column]
+        columns += [extra.column for extra in (fields.name, fields.ticker) if extra is not None]
+        return [column for column in columns if column is not None]
+
+    def _instruments(self, batch: Batch) -> Ints:
+        arrays = [batch.cells[column] for column in self._columns_of_instruments()]
         if not arrays:
             return np.full(len(batch.lines), NO_INSTRUMENT)
         codes, firsts = _encode(arrays, len(batch.lines))
@@ -233,7 +238,10 @@ class Converter:
         wanted: TextField | None = getattr(self.mapping.fields, name)
         if wanted is None or wanted.column is None:
             return pa.scalar(wanted.value if wanted and wanted.value else "")
-        return self._mapped(batch, name, batch.cells[wanted.column], lambda cell: _judged(cell.strip(), judge))
+        cells = batch.cells[wanted.column]
+        if judge is not _currency and pc.all(pc.match_substring_regex(cells, _PLAIN), skip_nulls=False).as_py():
+            return cells
+        return self._mapped(batch, name, cells, lambda cell: _judged(cell.strip(), judge))
 
     def _kinds(self, batch: Batch) -> pa.Array:
         kind = self.mapping.fields.kind

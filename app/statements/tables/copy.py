@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.statements.tables.convert import Chunk, Ints
+from app.statements.tables.convert import Chunk
+from app.statements.tables.source import Ints
 
 _COLUMNS = {
     "positions": ("instrument_id", "quantity", "price", "market_value", "currency", "sub_account"),

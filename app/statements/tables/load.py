@@ -24,10 +24,10 @@ from app.book import MOST_LISTED, FileProblems, instrument_ids
 from app.statements.gate import Finding, judge_inverted, judge_vanished
 from app.statements.rows import StatementError
 from app.statements.tables.alike import unlike
-from app.statements.tables.convert import Converter, Ints
+from app.statements.tables.convert import Converter
 from app.statements.tables.copy import CopyRows, copy_lines
 from app.statements.tables.mapping import Mapping
-from app.statements.tables.source import Source
+from app.statements.tables.source import Ints, Source
 
 _ROWS = {
     "positions": "two positions are the same in every field",

@@ -18,7 +18,7 @@ CREATE TEMPORARY TABLE incoming_keys (
 CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS
 SELECT
     place,
-    CASE WHEN wanted THEN nextval(pg_get_serial_sequence('statements', 'id')) END AS statement_id,
+    CASE WHEN wanted THEN nextval((SELECT pg_get_serial_sequence('statements', 'id')::regclass)) END AS statement_id,
     custodian_account_id,
     account,
     as_of,
