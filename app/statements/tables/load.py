@@ -277,6 +277,7 @@ class _Load:
         states = {"states_positions": holds == "positions", "states_cash": holds == "cash"}
         self.connection.execute("DROP TABLE IF EXISTS looked_back")
         self._execute("look_back", turn=turn, **states)
+        self._execute("index_looked_back")
         self.connection.execute("ANALYZE looked_back")
         self._execute("findings")
         if holds == "positions":

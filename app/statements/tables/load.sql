@@ -112,6 +112,9 @@ LEFT JOIN LATERAL (
 ) AS replaced ON TRUE
 WHERE i.turn = %(turn)s AND (before.id IS NOT NULL OR replaced.id IS NOT NULL);
 
+-- name: index_looked_back
+CREATE INDEX ON looked_back (place);
+
 -- name: judged
 -- The places of statements that have one before them, eight bytes each.
 SELECT string_agg(int8send(place), '' ORDER BY place) FROM looked_back WHERE before_id IS NOT NULL;
