@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,17 +19,14 @@ from app.book import FileProblems, InstrumentName
 from app.currencies import is_currency
 from app.statements.rows import StatementError
 from app.statements.tables.mapping import ColumnName, DateField, Mapping, NumberField, TextField
+from app.statements.tables.numbers import negated, plain, total, what_is_wrong
 from app.statements.tables.source import Batch, Ints, Source
 
-#: At most 18 digits before the point and 12 after it: what PostgreSQL and Decimal hold without loss.
-_NUMBER = r"^[-+]?([0-9]{1,18}(\.[0-9]{0,12})?|\.[0-9]{1,12})$"
 #: A text that has nothing wrong with it and is written down as it is.
 _PLAIN = r"^[!-\[\]-~]{1,200}$"
 _LONGEST_TEXT = 1000
 _LONGEST_CODE = 200
 _MOST_LISTED_A_BATCH = 20
-#: So wide that the numbers of a hundred million rows add up in it.
-_TOTAL = pa.decimal128(38, 12)
 #: An instrument that is none: a transaction of cash.
 NO_INSTRUMENT = -1
 
@@ -67,7 +65,7 @@ class Converter:
     today: date
     #: Every instrument so far, in the order of appearance.
     instruments: list[InstrumentName] = field(default_factory=list)
-    totals: dict[str, Any] = field(default_factory=dict)
+    totals: dict[str, Decimal] = field(default_factory=dict)
     _known: dict[tuple[str | None, ...], int] = field(default_factory=dict)
     _file_dates: dict[str, date] = field(default_factory=dict)
 
@@ -289,7 +287,7 @@ class Converter:
     def _numbers(self, batch: Batch, name: str, wanted: NumberField | None) -> pa.Array:
         if wanted is None:
             return pa.scalar(None, pa.string())
-        numbers, good = self._plain(batch.cells[wanted.column])
+        numbers, good = plain(batch.cells[wanted.column], self.mapping.decimal)
         needed = name in _NEEDED[self.mapping.holds]
         wrong = pc.invert(good)
         if numbers.null_count:
@@ -298,24 +296,10 @@ class Converter:
             self._complain_of_numbers(batch, name, batch.cells[wanted.column], wrong)
             return numbers
         if self.mapping.control and name in self.mapping.control.totals:
-            total = pc.sum(numbers.cast(pa.decimal128(30, 12)).cast(_TOTAL)).as_py()
-            if total is not None:
-                self.totals[name] = self.totals.get(name, 0) + total
+            self.totals[name] = self.totals.get(name, Decimal(0)) + (total(numbers) or 0)
         if wanted.sign_column is not None:
             return self._signed(batch, name, numbers, wanted)
-        return _negated(numbers) if wanted.negate else numbers
-
-    def _plain(self, cells: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """Return numbers with a decimal point, and whether each is one; blanks around them are no matter."""
-        comma = self.mapping.decimal == ","
-        # A point in a file of decimal commas stands between thousands, so it is wrong there.
-        pattern = _NUMBER.replace(r"\.", ",") if comma else _NUMBER
-        good = pc.match_substring_regex(cells, pattern)
-        if pc.all(good).as_py() is False:
-            cells = pc.utf8_trim_whitespace(cells)
-            cells = pc.if_else(pc.equal(pc.binary_length(cells), 0), None, cells)
-            good = pc.match_substring_regex(cells, pattern)
-        return pc.replace_substring(cells, ",", ".") if comma else cells, good
+        return negated(numbers) if wanted.negate else numbers
 
     def _signed(self, batch: Batch, name: str, numbers: pa.Array, wanted: NumberField) -> pa.Array:
         assert wanted.sign_column is not None  # noqa: S101 (the caller looks)
@@ -335,7 +319,7 @@ class Converter:
             rows = np.asarray(signed_already)
             what = f"has a sign of its own, though {wanted.sign_column!r} says what it is"
             self._complain(batch, rows, name, numbers[int(np.flatnonzero(rows)[0])].as_py(), what)
-        return pc.if_else(pa.array(minus).take(encoded.indices), _negated(numbers), numbers)
+        return pc.if_else(pa.array(minus).take(encoded.indices), negated(numbers), numbers)
 
     # Problems
 
@@ -351,7 +335,7 @@ class Converter:
         for place in places[:_MOST_LISTED_A_BATCH]:
             cell = cells[int(place)].as_py() or ""
             value = f" {cell[:60]!r}" if cell else ""
-            what = f"{name}{value} {_what_is_wrong(cell.strip(), self.mapping.decimal)}"
+            what = f"{name}{value} {what_is_wrong(cell.strip(), self.mapping.decimal)}"
             self.problems.add(what, number=int(batch.lines[place]))
         self.problems.count += max(len(places) - _MOST_LISTED_A_BATCH, 0)
 
@@ -368,11 +352,6 @@ def _encode(arrays: Sequence[pa.Array], length: int) -> tuple[Ints, Ints]:
             combined = np.asarray(again.indices).astype(np.int64)
     newest = np.maximum.accumulate(combined)
     return combined, np.flatnonzero(np.diff(newest, prepend=-1) > 0)
-
-
-def _negated(numbers: pa.Array) -> pa.Array:
-    unsigned = pc.utf8_ltrim(numbers, "+-")
-    return pc.if_else(pc.starts_with(numbers, "-"), unsigned, pc.binary_join_element_wise("-", unsigned, ""))
 
 
 def _escaped(text: str) -> str:
@@ -416,14 +395,3 @@ def _date(cell: str, layout: str) -> date | str:
         return datetime.strptime(cell.strip(), layout).date()
     except ValueError:
         return f"is no date of the form {layout}"
-
-
-def _what_is_wrong(cell: str, decimal: str) -> str:
-    if not cell:
-        return "is empty"
-    if re.fullmatch(r"[-+]?[0-9.,]+[eE][-+]?[0-9]+", cell):
-        return "has an exponent; it must be written out"
-    before, _, after = cell.lstrip("+-").partition(decimal)
-    if f"{before}{after}".isdecimal():
-        return "has more than 18 digits before the decimals, or more than 12 decimals"
-    return f"is no number (digits, a {decimal!r} before the decimals, nothing between thousands)"
