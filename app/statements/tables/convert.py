@@ -5,8 +5,9 @@ Distinct texts are looked at one by one, for they are few; numbers are checked a
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,18 +18,15 @@ import pyarrow.compute as pc
 from app.book import FileProblems, InstrumentName
 from app.currencies import is_currency
 from app.statements.rows import StatementError
-from app.statements.tables.mapping import DateField, IdentifierField, Mapping, NumberField, TextField
-from app.statements.tables.source import Batch, Source
+from app.statements.tables.mapping import ColumnName, DateField, Mapping, NumberField, TextField
+from app.statements.tables.numbers import negated, plain, total, what_is_wrong
+from app.statements.tables.source import Batch, Ints, Source
 
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-
-#: At most 18 digits before the point and 12 after it: what PostgreSQL and Decimal hold without loss.
-_NUMBER = r"^[-+]?([0-9]{1,18}(\.[0-9]{0,12})?|\.[0-9]{1,12})$"
+#: A text that has nothing wrong with it and is written down as it is.
+_PLAIN = r"^[!-\[\]-~]{1,200}$"
 _LONGEST_TEXT = 1000
 _LONGEST_CODE = 200
 _MOST_LISTED_A_BATCH = 20
-#: So wide that the numbers of a hundred million rows add up in it.
-_TOTAL = pa.decimal128(38, 12)
 #: An instrument that is none: a transaction of cash.
 NO_INSTRUMENT = -1
 
@@ -67,7 +65,7 @@ class Converter:
     today: date
     #: Every instrument so far, in the order of appearance.
     instruments: list[InstrumentName] = field(default_factory=list)
-    totals: dict[str, Any] = field(default_factory=dict)
+    totals: dict[str, Decimal] = field(default_factory=dict)
     _known: dict[tuple[str | None, ...], int] = field(default_factory=dict)
     _file_dates: dict[str, date] = field(default_factory=dict)
 
@@ -81,7 +79,8 @@ class Converter:
 
     def _read(self, *, with_columns: bool) -> Iterator[Chunk]:
         self._read_dates_of_file_name()
-        for batch in self.source.batches(self.problems):
+        columns = self.mapping.columns() if with_columns else self._columns_of_keys() + self._columns_of_instruments()
+        for batch in self.source.batches(self.problems, columns):
             if len(batch.lines):
                 yield self._chunk(batch, with_columns=with_columns)
 
@@ -107,18 +106,14 @@ class Converter:
             self._file_dates[name] = day
 
     def _chunk(self, batch: Batch, *, with_columns: bool) -> Chunk:
-        fields, holds = self.mapping.fields, self.mapping.holds
-        statements, firsts = _encode(self._cells_of_keys(batch), len(batch.lines))
-        if holds == "cash":
-            instruments = np.full(len(batch.lines), NO_INSTRUMENT)
-        else:
-            instruments = self._instruments(batch, fields.identifiers or [])
+        keys = [batch.cells[column] for column in self._columns_of_keys()]
+        statements, firsts = _encode(keys, len(batch.lines))
         return Chunk(
             lines=batch.lines,
             firsts=firsts,
             statements=statements,
             keys={} if with_columns else self._keys(batch, firsts),
-            instruments=instruments,
+            instruments=self._instruments(batch),
             columns=self._columns(batch) if with_columns else {},
         )
 
@@ -140,12 +135,22 @@ class Converter:
 
     # Statements
 
-    def _cells_of_keys(self, batch: Batch) -> list[pa.Array]:
+    def _columns_of_keys(self) -> list[ColumnName]:
         fields = self.mapping.fields
         parts = (fields.account, fields.as_of, fields.statement_currency or fields.currency, fields.period_from)
-        return [batch.cells[part.column] for part in parts if part is not None and part.column is not None]
+        return [part.column for part in parts if part is not None and part.column is not None]
 
     def _keys(self, batch: Batch, firsts: Ints) -> dict[str, pa.Array]:
+        wanted = pa.array(firsts)
+        cells = {column: batch.cells[column].take(wanted) for column in self._columns_of_keys()}
+        few = Batch(cells, batch.lines[firsts])
+        trial = replace(self, problems=FileProblems(self.source.name, self.source.unit))
+        keys = trial._keys_of(few)
+        if trial.problems.count:
+            self._keys_of(batch)  # Every row of it that is wrong is told.
+        return keys
+
+    def _keys_of(self, batch: Batch) -> dict[str, pa.Array]:
         columns = {
             "account": self._texts(batch, "account", _code),
             "as_of": self._dates(batch, "as_of", needed=True),
@@ -159,10 +164,7 @@ class Converter:
         if pc.any(late).as_py():
             rows = np.broadcast_to(np.asarray(late), batch.lines.shape)
             self._complain(batch, rows, "period_from", None, "is after the as-of date")
-        wanted = pa.array(firsts)
-        return {
-            name: column if isinstance(column, pa.Scalar) else column.take(wanted) for name, column in columns.items()
-        }
+        return columns
 
     def _day(self, name: str, wanted: DateField | None, cell: str | None) -> date | str | None:
         if name in self._file_dates:
@@ -174,15 +176,16 @@ class Converter:
 
     # Instruments
 
-    def _instruments(self, batch: Batch, identifiers: list[IdentifierField]) -> Ints:
-        arrays = []
-        for identifier in identifiers:
-            arrays.append(batch.cells[identifier.column])
-            if identifier.scheme_column is not None:
-                arrays.append(batch.cells[identifier.scheme_column])
-        for extra in (self.mapping.fields.name, self.mapping.fields.ticker):
-            if extra is not None and extra.column is not None:
-                arrays.append(batch.cells[extra.column])
+    def _columns_of_instruments(self) -> list[ColumnName]:
+        fields = self.mapping.fields
+        columns: list[ColumnName | None] = []
+        for identifier in fields.identifiers or []:
+            columns += [identifier.column, identifier.scheme_column]
+        columns += [extra.column for extra in (fields.name, fields.ticker) if extra is not None]
+        return [column for column in columns if column is not None]
+
+    def _instruments(self, batch: Batch) -> Ints:
+        arrays = [batch.cells[column] for column in self._columns_of_instruments()]
         if not arrays:
             return np.full(len(batch.lines), NO_INSTRUMENT)
         codes, firsts = _encode(arrays, len(batch.lines))
@@ -233,7 +236,10 @@ class Converter:
         wanted: TextField | None = getattr(self.mapping.fields, name)
         if wanted is None or wanted.column is None:
             return pa.scalar(wanted.value if wanted and wanted.value else "")
-        return self._mapped(batch, name, batch.cells[wanted.column], lambda cell: _judged(cell.strip(), judge))
+        cells = batch.cells[wanted.column]
+        if judge is not _currency and pc.all(pc.match_substring_regex(cells, _PLAIN), skip_nulls=False).as_py():
+            return cells
+        return self._mapped(batch, name, cells, lambda cell: _judged(cell.strip(), judge))
 
     def _kinds(self, batch: Batch) -> pa.Array:
         kind = self.mapping.fields.kind
@@ -281,7 +287,7 @@ class Converter:
     def _numbers(self, batch: Batch, name: str, wanted: NumberField | None) -> pa.Array:
         if wanted is None:
             return pa.scalar(None, pa.string())
-        numbers, good = self._plain(batch.cells[wanted.column])
+        numbers, good = plain(batch.cells[wanted.column], self.mapping.decimal)
         needed = name in _NEEDED[self.mapping.holds]
         wrong = pc.invert(good)
         if numbers.null_count:
@@ -290,24 +296,10 @@ class Converter:
             self._complain_of_numbers(batch, name, batch.cells[wanted.column], wrong)
             return numbers
         if self.mapping.control and name in self.mapping.control.totals:
-            total = pc.sum(numbers.cast(pa.decimal128(30, 12)).cast(_TOTAL)).as_py()
-            if total is not None:
-                self.totals[name] = self.totals.get(name, 0) + total
+            self.totals[name] = self.totals.get(name, Decimal(0)) + (total(numbers) or 0)
         if wanted.sign_column is not None:
             return self._signed(batch, name, numbers, wanted)
-        return _negated(numbers) if wanted.negate else numbers
-
-    def _plain(self, cells: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """Return numbers with a decimal point, and whether each is one; blanks around them are no matter."""
-        comma = self.mapping.decimal == ","
-        # A point in a file of decimal commas stands between thousands, so it is wrong there.
-        pattern = _NUMBER.replace(r"\.", ",") if comma else _NUMBER
-        good = pc.match_substring_regex(cells, pattern)
-        if pc.all(good).as_py() is False:
-            cells = pc.utf8_trim_whitespace(cells)
-            cells = pc.if_else(pc.equal(pc.binary_length(cells), 0), None, cells)
-            good = pc.match_substring_regex(cells, pattern)
-        return pc.replace_substring(cells, ",", ".") if comma else cells, good
+        return negated(numbers) if wanted.negate else numbers
 
     def _signed(self, batch: Batch, name: str, numbers: pa.Array, wanted: NumberField) -> pa.Array:
         assert wanted.sign_column is not None  # noqa: S101 (the caller looks)
@@ -327,7 +319,7 @@ class Converter:
             rows = np.asarray(signed_already)
             what = f"has a sign of its own, though {wanted.sign_column!r} says what it is"
             self._complain(batch, rows, name, numbers[int(np.flatnonzero(rows)[0])].as_py(), what)
-        return pc.if_else(pa.array(minus).take(encoded.indices), _negated(numbers), numbers)
+        return pc.if_else(pa.array(minus).take(encoded.indices), negated(numbers), numbers)
 
     # Problems
 
@@ -343,7 +335,7 @@ class Converter:
         for place in places[:_MOST_LISTED_A_BATCH]:
             cell = cells[int(place)].as_py() or ""
             value = f" {cell[:60]!r}" if cell else ""
-            what = f"{name}{value} {_what_is_wrong(cell.strip(), self.mapping.decimal)}"
+            what = f"{name}{value} {what_is_wrong(cell.strip(), self.mapping.decimal)}"
             self.problems.add(what, number=int(batch.lines[place]))
         self.problems.count += max(len(places) - _MOST_LISTED_A_BATCH, 0)
 
@@ -360,11 +352,6 @@ def _encode(arrays: Sequence[pa.Array], length: int) -> tuple[Ints, Ints]:
             combined = np.asarray(again.indices).astype(np.int64)
     newest = np.maximum.accumulate(combined)
     return combined, np.flatnonzero(np.diff(newest, prepend=-1) > 0)
-
-
-def _negated(numbers: pa.Array) -> pa.Array:
-    unsigned = pc.utf8_ltrim(numbers, "+-")
-    return pc.if_else(pc.starts_with(numbers, "-"), unsigned, pc.binary_join_element_wise("-", unsigned, ""))
 
 
 def _escaped(text: str) -> str:
@@ -408,14 +395,3 @@ def _date(cell: str, layout: str) -> date | str:
         return datetime.strptime(cell.strip(), layout).date()
     except ValueError:
         return f"is no date of the form {layout}"
-
-
-def _what_is_wrong(cell: str, decimal: str) -> str:
-    if not cell:
-        return "is empty"
-    if re.fullmatch(r"[-+]?[0-9.,]+[eE][-+]?[0-9]+", cell):
-        return "has an exponent; it must be written out"
-    before, _, after = cell.lstrip("+-").partition(decimal)
-    if f"{before}{after}".isdecimal():
-        return "has more than 18 digits before the decimals, or more than 12 decimals"
-    return f"is no number (digits, a {decimal!r} before the decimals, nothing between thousands)"

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.statements.tables.convert import Chunk, Ints
+from app.statements.tables.convert import Chunk
+from app.statements.tables.source import Ints
 
 _COLUMNS = {
     "positions": ("instrument_id", "quantity", "price", "market_value", "currency", "sub_account"),
@@ -37,7 +38,8 @@ class CopyRows:
         self._ids = ids
         # The last one stands for no instrument, whose number is -1.
         self._instruments = np.append(instruments, 0)
-        self._rows = np.zeros(len(ids), dtype=np.int32)
+        #: How many rows each statement has.
+        self.of_statements = np.zeros(len(ids), dtype=np.int32)
         self._suspect = np.zeros(len(ids), dtype=bool)
 
     def block(self, chunk: Chunk, places: Ints) -> Any:
@@ -78,9 +80,9 @@ class CopyRows:
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
         counts = np.diff(starts, append=length)
         firsts = ordered[starts]
-        self._suspect[firsts[self._rows[firsts] > 0]] = True
-        numbers = np.arange(1, length + 1) - np.repeat(starts, counts) + np.repeat(self._rows[firsts], counts)
-        self._rows[firsts] += counts.astype(np.int32)
+        self._suspect[firsts[self.of_statements[firsts] > 0]] = True
+        numbers = np.arange(1, length + 1) - np.repeat(starts, counts) + np.repeat(self.of_statements[firsts], counts)
+        self.of_statements[firsts] += counts.astype(np.int32)
         if order is None:
             return numbers
         unordered = np.empty(length, dtype=np.int64)

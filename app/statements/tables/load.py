@@ -13,7 +13,6 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from typing import IO, Any
 
 import numpy as np
@@ -24,10 +23,11 @@ from sqlalchemy.orm import Session
 from app.book import MOST_LISTED, FileProblems, instrument_ids
 from app.statements.gate import Finding, judge_inverted, judge_vanished
 from app.statements.rows import StatementError
+from app.statements.tables.alike import unlike
 from app.statements.tables.convert import Converter
 from app.statements.tables.copy import CopyRows, copy_lines
 from app.statements.tables.mapping import Mapping
-from app.statements.tables.source import Source
+from app.statements.tables.source import Ints, Source
 
 _ROWS = {
     "positions": "two positions are the same in every field",
@@ -37,6 +37,9 @@ _ROWS = {
 _KEY = ("account", "as_of", "currency", "period_from")
 _IDS_AT_ONCE = 50_000
 _INSTRUMENTS_AT_ONCE = 50_000
+#: Rows of one day that are held against those of another in memory, and statements that are summed up at once.
+_ROWS_AT_ONCE = 100_000
+_SUMMED_AT_ONCE = 5_000
 
 
 @dataclass(slots=True)
@@ -95,9 +98,9 @@ class _Load:
             self._leave_out(unknown, found)
         self.result.statements = wanted
         if wanted:
-            self._copy_rows(converter)
+            rows = self._copy_rows(converter)
             for turn in range(1, turns + 1):
-                self._judge(turn)
+                self._judge(turn, rows)
             self._note("older", "the account was reconciled to {0}, so this older statement is kept and not compared")
         return self.result
 
@@ -186,8 +189,8 @@ class _Load:
 
     # Writing
 
-    def _copy_rows(self, converter: Converter) -> None:
-        ids = np.frombuffer(self._binary("ids")[0], dtype=">i8").astype(np.int64)
+    def _copy_rows(self, converter: Converter) -> CopyRows:
+        ids = _ints(self._binary("ids")[0])
         with tempfile.TemporaryFile() as places:
             sizes = self._spool_places(places)
             rows = CopyRows(self.mapping.holds, ids, self._instrument_ids(converter))
@@ -208,6 +211,7 @@ class _Load:
             self.result.positions = rows.count
         if self.mapping.holds == "transactions":
             self.result.transactions = rows.count
+        return rows
 
     def _spool_places(self, places: IO[bytes]) -> list[int]:
         """Write down which statements each batch has; a file that is in no order has a great many in each."""
@@ -267,24 +271,24 @@ class _Load:
 
     # Judging
 
-    def _judge(self, turn: int) -> None:
+    def _judge(self, turn: int, rows: CopyRows) -> None:
         """Hold statements against those before them, and write them down."""
         holds = self.mapping.holds
         states = {"states_positions": holds == "positions", "states_cash": holds == "cash"}
         self.connection.execute("DROP TABLE IF EXISTS looked_back")
         self._execute("look_back", turn=turn, **states)
+        self._execute("index_looked_back")
         self.connection.execute("ANALYZE looked_back")
         self._execute("findings")
         if holds == "positions":
-            self._write_findings()
+            self._write_findings(rows)
         self._execute("write_statements", turn=turn, file_id=self.file_id, **states)
         self._note("replaced", "it replaces statement {0} of the same day, which stays as it came")
 
-    def _write_findings(self) -> None:
-        places = [place for (place,) in self._rows("judged")]
-        # A slice is summed up in memory; all of a big file would not be.
-        slices = pairwise([*places, None])
-        failed = [found for first, end in slices for found in self._rows("gate", first=first, end=end)]
+    def _write_findings(self, rows: CopyRows) -> None:
+        places = self._unlike(rows)
+        slices = [places[start : start + _SUMMED_AT_ONCE].tolist() for start in range(0, len(places), _SUMMED_AT_ONCE)]
+        failed = [found for some in slices for found in self._rows("gate", places=some)]
         if not failed:
             return
         with self.connection.cursor() as cursor, cursor.copy("COPY incoming_findings FROM STDIN") as copy:
@@ -292,6 +296,17 @@ class _Load:
                 findings = [judge_vanished(gone, before), judge_inverted(inverted, still)]
                 copy.write_row((place, json.dumps([found.as_json() for found in findings if found])))
         self._tell_held([place for place, *_ in failed[:MOST_LISTED]], len(failed))
+
+    def _unlike(self, rows: CopyRows) -> Ints:
+        """Return the places of the statements that are not plainly like those before them."""
+        judged = _ints(self._binary("judged")[0] or b"")
+        # About as many rows at once, whatever the statements' size.
+        ends = np.cumsum(rows.of_statements[judged], dtype=np.int64) // _ROWS_AT_ONCE
+        found = [np.zeros(0, dtype=np.int64)]
+        for some in np.split(judged, np.flatnonzero(np.diff(ends)) + 1) if len(judged) else []:
+            sides, instruments = self._binary("sides", first=int(some[0]), last=int(some[-1]))
+            found.append(unlike(_ints(sides), _ints(instruments), lambda ids: self._rows("same_names", ids=ids)))
+        return np.concatenate(found)
 
     def _tell_held(self, places: list[int], count: int) -> None:
         rows = self.connection.execute(
@@ -326,8 +341,13 @@ class _Load:
     def _rows(self, name: str, **parameters: Any) -> list[Any]:
         return self.connection.execute(_sql(name), parameters).fetchall()
 
-    def _binary(self, name: str) -> Any:
-        return self.connection.execute(_sql(name), binary=True).fetchone()
+    def _binary(self, name: str, **parameters: Any) -> Any:
+        return self.connection.execute(_sql(name), parameters, binary=True).fetchone()
+
+
+def _ints(data: bytes) -> Ints:
+    """Return numbers that the database put together by `int8send`."""
+    return np.frombuffer(data, dtype=">i8").astype(np.int64)
 
 
 def _refusal(problems: FileProblems, name: str) -> StatementError:

@@ -18,7 +18,7 @@ CREATE TEMPORARY TABLE incoming_keys (
 CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS
 SELECT
     place,
-    CASE WHEN wanted THEN nextval(pg_get_serial_sequence('statements', 'id')) END AS statement_id,
+    CASE WHEN wanted THEN nextval((SELECT pg_get_serial_sequence('statements', 'id')::regclass)) END AS statement_id,
     custodian_account_id,
     account,
     as_of,
@@ -112,12 +112,36 @@ LEFT JOIN LATERAL (
 ) AS replaced ON TRUE
 WHERE i.turn = %(turn)s AND (before.id IS NOT NULL OR replaced.id IS NOT NULL);
 
+-- name: index_looked_back
+CREATE INDEX ON looked_back (place);
+
 -- name: judged
--- Every so many places of statements that have one before them.
-SELECT place
-FROM (SELECT place, row_number() OVER (ORDER BY place) AS number FROM looked_back WHERE before_id IS NOT NULL) AS l
-WHERE number %% 5000 = 1
-ORDER BY place;
+-- The places of statements that have one before them, eight bytes each.
+SELECT string_agg(int8send(place), '' ORDER BY place) FROM looked_back WHERE before_id IS NOT NULL;
+
+-- name: sides
+-- Every row of some statements and of those before them, for `app.statements.tables.alike`. OFFSET 0: each statement
+-- is looked up, whatever the planner believes of a table that so much was just written to.
+SELECT string_agg(int8send(place << 4 | side), ''), string_agg(int8send(instrument_id), '')
+FROM (
+    SELECT l.place, p.instrument_id, CASE WHEN p.quantity > 0 THEN 1 WHEN p.quantity < 0 THEN 2 ELSE 0 END AS side
+    FROM looked_back AS l
+    CROSS JOIN LATERAL (SELECT * FROM statement_positions WHERE statement_id = l.before_id OFFSET 0) AS p
+    WHERE l.place BETWEEN %(first)s AND %(last)s
+    UNION ALL
+    SELECT l.place, p.instrument_id, CASE WHEN p.quantity > 0 THEN 4 WHEN p.quantity < 0 THEN 8 ELSE 0 END
+    FROM looked_back AS l
+    CROSS JOIN LATERAL (SELECT * FROM statement_positions WHERE statement_id = l.statement_id OFFSET 0) AS p
+    WHERE l.before_id IS NOT NULL AND l.place BETWEEN %(first)s AND %(last)s
+) AS rows;
+
+-- name: same_names
+-- Instruments that are the same scheme and identifier as an earlier one of them, and that one.
+SELECT id, first
+FROM (
+    SELECT id, min(id) OVER (PARTITION BY scheme, identifier) AS first FROM instruments WHERE id = ANY (%(ids)s)
+) AS named
+WHERE id <> first;
 
 -- name: gate
 -- Statements most of whose positions are gone, or have the other sign; see `app.statements.gate`.
@@ -137,14 +161,13 @@ FROM (
         FROM (
             SELECT l.place, TRUE AS before, p.instrument_id, p.quantity
             FROM looked_back AS l
-            JOIN statement_positions AS p ON p.statement_id = l.before_id
-            WHERE l.place >= %(first)s AND l.place < coalesce(%(end)s, 9223372036854775807)
+            CROSS JOIN LATERAL (SELECT * FROM statement_positions WHERE statement_id = l.before_id OFFSET 0) AS p
+            WHERE l.place = ANY (%(places)s)
             UNION ALL
             SELECT l.place, FALSE, p.instrument_id, p.quantity
             FROM looked_back AS l
-            JOIN statement_positions AS p USING (statement_id)
-            WHERE l.before_id IS NOT NULL
-                AND l.place >= %(first)s AND l.place < coalesce(%(end)s, 9223372036854775807)
+            CROSS JOIN LATERAL (SELECT * FROM statement_positions WHERE statement_id = l.statement_id OFFSET 0) AS p
+            WHERE l.place = ANY (%(places)s)
         ) AS rows
         JOIN instruments AS i ON i.id = rows.instrument_id
         GROUP BY place, i.scheme, i.identifier
@@ -153,7 +176,8 @@ FROM (
 ) AS holdings
 GROUP BY place
 HAVING 2 * count(*) FILTER (WHERE gone) > count(*)
-    OR 2 * count(*) FILTER (WHERE is_now = -was) > count(*) FILTER (WHERE is_now <> 0);
+    OR 2 * count(*) FILTER (WHERE is_now = -was) > count(*) FILTER (WHERE is_now <> 0)
+ORDER BY place;
 
 -- name: findings
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_findings (

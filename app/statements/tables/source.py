@@ -6,9 +6,10 @@ Numbers stay the text that they are; nothing goes through binary floating point.
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from app.book import FileProblems
 from app.statements.rows import StatementError
 from app.statements.tables.mapping import ColumnName, Mapping
 
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
 _BLANK = (b"", b"\r")
-#: A line may be this long, too.
-_BLOCK = 1 << 20
-_ROWS_A_BATCH = 20_000
+#: Arrow reads a few dozen of these ahead. A line may be this long, too.
+_BLOCK = 1 << 19
+_BLOCKS_A_BATCH = 4
+_ROWS_A_BATCH = 50_000
 #: As the book has it.
 _MOST_DECIMALS = 12
 
@@ -38,7 +42,7 @@ class Batch:
     #: The columns that the mapping reads; an empty cell is null.
     cells: dict[ColumnName, pa.Array]
     #: The line (Parquet: the row) that each stands on.
-    lines: "np.ndarray[Any, np.dtype[np.int64]]"
+    lines: Ints
 
 
 class Source:
@@ -56,14 +60,14 @@ class Source:
         #: The cells of the control line, where there is one.
         self.control: list[str] | None = None
 
-    def batches(self, problems: FileProblems) -> Iterator[Batch]:
-        """Give the rows. What is wrong with a line is added to `problems`; it has no row then.
+    def batches(self, problems: FileProblems, columns: Sequence[ColumnName]) -> Iterator[Batch]:
+        """Give the rows, these columns of them. What is wrong with a line is added to `problems`; it has no row then.
 
         Raises:
             StatementError: the file can't be read on.
         """
         try:
-            yield from self._parquet() if self.is_parquet else self._csv(problems)
+            yield from self._parquet(columns) if self.is_parquet else self._csv(problems, columns)
         except (pa.ArrowException, OSError) as error:
             raise StatementError(f"it can't be read ({str(error).partition(chr(10))[0]})", where=self.name) from error
 
@@ -72,11 +76,12 @@ class Source:
 
     # CSV
 
-    def _csv(self, problems: FileProblems) -> Iterator[Batch]:
+    def _csv(self, problems: FileProblems, columns: Sequence[ColumnName]) -> Iterator[Batch]:
         layout = self._mapping.csv
         with self._path.open("rb") as file:
             start, width, first_line, names = self._header(file)
             places = self._places(names, width)
+            places = {column: places[column] for column in columns}
             body = _Body(file, start, self._body_end(file, start))
             skipped: list[int] = []
 
@@ -112,7 +117,7 @@ class Source:
                         strings_can_be_null=True,
                     ),
                 )
-                for batch in reader:
+                for batch in _joined(reader):
                     places_of_rows = np.arange(row, row + len(batch), dtype=np.int64)
                     row += len(batch)
                     # Arrow's numbers of what it skipped leave blank lines out.
@@ -210,7 +215,7 @@ class Source:
 
     # Parquet
 
-    def _parquet(self) -> Iterator[Batch]:
+    def _parquet(self, columns: Sequence[ColumnName]) -> Iterator[Batch]:
         with ParquetFile(self._path) as file:
             if self._mapping.control is not None:
                 raise self._refuse("a Parquet file has no control line", hint="Take `control` out of the mapping.")
@@ -218,10 +223,10 @@ class Source:
             places = self._places(schema.names, len(schema.names))
             for column, place in places.items():
                 self._check_type(schema.field(place), column)
-            names = [schema.names[place] for place in places.values()]
+            names = [schema.names[places[column]] for column in columns]
             row = 1
             for batch in file.iter_batches(_ROWS_A_BATCH, columns=list(dict.fromkeys(names)), use_threads=False):
-                cells = {column: _texts(batch.column(name)) for column, name in zip(places, names, strict=True)}
+                cells = {column: _texts(batch.column(name)) for column, name in zip(columns, names, strict=True)}
                 yield Batch(cells, np.arange(row, row + len(batch), dtype=np.int64))
                 row += len(batch)
 
@@ -241,6 +246,12 @@ class Source:
             raise self._refuse(
                 f"column {field.name!r} is stored as {stored}", hint="Read are text, integer, decimal and date."
             )
+
+
+def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Give batches several at a time: what is done once a batch takes longer than its rows when these are few."""
+    while some := list(islice(batches, _BLOCKS_A_BATCH)):
+        yield pa.concat_batches(some)
 
 
 class _Body(io.RawIOBase):
@@ -289,7 +300,7 @@ class _Body(io.RawIOBase):
             opened = b""
 
 
-def _past(places: "np.ndarray[Any, Any]", gaps: list[int]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _past(places: Ints, gaps: list[int]) -> Ints:
     """Return where things stand that were counted, from 0, without the gaps between them; those count from 1."""
     numbers = np.array(gaps, dtype=np.int64)
     before = numbers - 1 - np.arange(len(numbers))
