@@ -35,9 +35,10 @@ def servers() -> Iterator[None]:
             "CELERY_WORKER_CONCURRENCY": "2",
             "LOG_DIR": str(RUN_DIR / "logs"),
             "STATEMENTS_DIR": str(RUN_DIR / "inbox"),
+            "STATEMENT_MAPPINGS_DIR": str(RUN_DIR / "mappings"),
             "PRICES_DIR": str(RUN_DIR / "prices"),
         }
-        for name in ("STATEMENTS_DIR", "PRICES_DIR"):
+        for name in ("STATEMENTS_DIR", "STATEMENT_MAPPINGS_DIR", "PRICES_DIR"):
             Path(settings[name]).mkdir(exist_ok=True)
         ENV_FILE.write_text("".join(f"{name}={quote(value)}\n" for name, value in settings.items()))
         os.environ.update(settings)

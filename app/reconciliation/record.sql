@@ -5,7 +5,7 @@
 -- the price that the statement gives, else the newest that is kept, and the newest reference rates.
 UPDATE differences AS d
 SET
-    value = abs(v.figure) * v.price * v.rate,
+    value = round(abs(v.figure) * v.price * v.rate, 2),
     valuation = jsonb_strip_nulls(jsonb_build_object(
         'currency', CAST(:base_currency AS text), 'figure', v.figure::text,
         'price', CASE WHEN v.is_quantity THEN trim_scale(round(v.price, 12))::text END,

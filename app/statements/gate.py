@@ -49,20 +49,22 @@ def check_completeness(statement: ParsedStatement, before: Before) -> list[Findi
 
 
 def _control_total(statement: ParsedStatement) -> Finding | None:
-    """Positions and cash must add up to the total that the custodian states, to a cent a row."""
+    """What is listed must add up to the total that the custodian states, to a cent a row."""
+    stated, listed = statement.stated_value, "positions and cash"
     positions, cash = statement.positions, statement.cash
-    if statement.stated_value is None or positions is None or cash is None:
+    if statement.stated_positions_value is not None:
+        stated, listed, cash = statement.stated_positions_value, "positions", ()
+    if stated is None or positions is None or cash is None:
         return None
     values = [row.market_value for row in positions if row.currency == statement.currency]
     amounts = [row.amount for row in cash if row.currency == statement.currency]
     if len(values) + len(amounts) < len(positions) + len(cash) or None in values:
         return None  # Not all of it is in one currency and valued: nothing to add up.
     total = sum((value for value in values if value is not None), Decimal(0)) + sum(amounts, Decimal(0))
-    if abs(total - statement.stated_value) <= _ROUNDING_A_ROW * (len(values) + len(amounts)):
+    if abs(total - stated) <= _ROUNDING_A_ROW * (len(values) + len(amounts)):
         return None
     return Finding(
-        "control_total",
-        f"positions and cash add up to {total:,} {statement.currency}, the custodian states {statement.stated_value:,}",
+        "control_total", f"{listed} add up to {total:,} {statement.currency}, the custodian states {stated:,}"
     )
 
 

@@ -51,7 +51,7 @@ class Statement(Base, app_may={"INSERT", "UPDATE"}):
     states_cash: Mapped[bool]
     #: Whether it lists transactions, or says of days that there were none.
     states_transactions: Mapped[bool] = mapped_column(server_default="false")
-    #: Total value that the custodian gives for the account, the control total.
+    #: Total value that the custodian gives for the account, or for its positions, the control total.
     stated_value: Mapped[Decimal | None]
     #: The first and the last day whose transactions it lists, all of them; NULL where it does not say.
     period_from: Mapped[date | None]

@@ -112,3 +112,5 @@ class ParsedStatement:
     #: The balances before the transactions, where it states them and lists all that moved cash since: with the
     #: amounts of the transactions they must come to `cash`.
     opening_cash: tuple[CashRow, ...] | None = None
+    #: Value of all positions alone in `currency`, where that is the control total that the custodian states.
+    stated_positions_value: Decimal | None = None

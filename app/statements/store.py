@@ -89,7 +89,9 @@ def store_statement(
             states_positions=statement.positions is not None,
             states_cash=statement.cash is not None,
             states_transactions=bool(statement.transactions) or statement.period is not None,
-            stated_value=statement.stated_value,
+            stated_value=(
+                statement.stated_value if statement.stated_positions_value is None else statement.stated_positions_value
+            ),
             period_from=first,
             period_to=last,
             opening_cash=_opening(statement.opening_cash),

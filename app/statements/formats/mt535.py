@@ -219,7 +219,8 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
         positions=different_positions(rows),
         cash=None,
         transactions=(),
-        stated_value=worth.number if worth else None,
+        stated_value=None,
+        stated_positions_value=worth.number if worth else None,
     )
 
 

@@ -194,7 +194,8 @@ def _statement(pages: list[_Page]) -> ParsedStatement:
         positions=different_positions(rows),
         cash=None,
         transactions=(),
-        stated_value=totals[0].number if totals else None,
+        stated_value=None,
+        stated_positions_value=totals[0].number if totals else None,
     )
 
 

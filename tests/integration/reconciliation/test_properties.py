@@ -25,7 +25,7 @@ MIRRORED = {
 }
 
 tried = settings(
-    max_examples=4,
+    max_examples=15,
     deadline=None,
     # Each example is rolled back, so the next finds the database as this one did.
     suppress_health_check=[HealthCheck.function_scoped_fixture],

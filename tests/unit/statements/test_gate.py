@@ -175,6 +175,13 @@ def test_what_does_not_add_up_in_one_currency_is_not_compared_with_the_total(sta
     assert held_for(stated) == []
 
 
+def test_a_total_of_positions_alone_is_held_against_them_alone():
+    stated = replace(statement([position(value="1000.50")], cash=["7"]), stated_positions_value=Decimal("1000.5"))
+    assert held_for(stated) == []
+    (finding,) = check_completeness(replace(stated, stated_positions_value=Decimal(900)), Before())
+    assert finding.text == "positions add up to 1,000.50 USD, the custodian states 900"
+
+
 def test_a_statement_may_fail_both_checks():
     assert held_for(statement([], cash=["1"], stated_value="2"), {("CUSIP", "A")}) == ["control_total", "short"]
 

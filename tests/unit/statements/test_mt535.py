@@ -93,7 +93,7 @@ def test_a_statement_is_read_as_it_stands_in_the_file() -> None:
         ),
         cash=None,
         transactions=(),
-        stated_value=Decimal("185132.52"),
+        stated_positions_value=Decimal("185132.52"),
     )
 
 
@@ -266,8 +266,8 @@ def test_a_pages_total_is_the_statements_only_where_there_is_no_other_page() -> 
 
     (paged,) = mt535.read(received(one, two), NAME)
 
-    assert paged.stated_value is None
-    assert only(statement(WHOLE, totals=":19A::HOLP//NEUR5,")).stated_value == Decimal(-5)
+    assert paged.stated_positions_value is None
+    assert only(statement(WHOLE, totals=":19A::HOLP//NEUR5,")).stated_positions_value == Decimal(-5)
 
 
 def test_totals_that_contradict_each_other_are_refused() -> None:

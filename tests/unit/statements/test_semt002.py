@@ -91,7 +91,7 @@ def test_a_statement_is_read_as_it_stands_in_the_file() -> None:
         ),
         cash=None,
         transactions=(),
-        stated_value=Decimal("1850.40"),
+        stated_positions_value=Decimal("1850.40"),
     )
 
 
@@ -145,7 +145,7 @@ def test_version_2_is_read(chosen: Tree, named: Identifier) -> None:
     parsed = only(document("semt.002.001.02", ("CtdyStmtOfHldgsV02", body)))
 
     assert (parsed.custodian, parsed.account_number, parsed.as_of) == ("custchzz", "A-2", date(2024, 1, 31))
-    assert parsed.stated_value == Decimal("99.5")
+    assert parsed.stated_positions_value == Decimal("99.5")
     assert parsed.positions
     row = parsed.positions[0]
     assert (row.scheme, row.identifier, row.name) == (named.scheme, named.value, "A fund")
@@ -278,8 +278,8 @@ def test_a_pages_total_is_the_statements_only_where_there_is_no_other_page() -> 
         for isin, page in ((ISINS[0], (1, False)), (ISINS[1], (2, True)))
     )
 
-    assert only(file_of(positions=[position()], total=total)).stated_value == Decimal(5)
-    assert only(envelope(one, two)).stated_value is None
+    assert only(file_of(positions=[position()], total=total)).stated_positions_value == Decimal(5)
+    assert only(envelope(one, two)).stated_positions_value is None
 
 
 def test_totals_that_contradict_each_other_are_refused() -> None:
