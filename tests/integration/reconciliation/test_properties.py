@@ -155,7 +155,8 @@ def breaks(session):
         tuple(map(str, row))
         for row in make.rows(
             session,
-            "SELECT c.number, a.code, coalesce(s.code, b.subject), b.kind, b.state, b.ours, b.theirs, b.difference, b.remainder,"
+            "SELECT c.number, a.code, coalesce(s.code, b.subject), b.kind, b.state, b.ours, b.theirs, b.difference,"
+            " b.remainder,"
             " (SELECT string_agg(e ->> 'kind' || (e ->> 'amount'), '+') FROM jsonb_array_elements(b.explanations) AS e)"
             " FROM breaks AS b JOIN accounts AS a ON a.id = b.account_id"
             " JOIN custodian_accounts AS c ON c.id = b.custodian_account_id"
@@ -180,7 +181,8 @@ def test_breaks_are_the_same_from_the_other_side(session, world):
         return Counter(
             make.rows(
                 session,
-                "SELECT a.code, b.kind, CASE WHEN b.kind LIKE 'transaction%' THEN '' ELSE coalesce(s.code, b.subject) END,"
+                "SELECT a.code, b.kind,"
+                " CASE WHEN b.kind LIKE 'transaction%' THEN '' ELSE coalesce(s.code, b.subject) END,"
                 " b.evidence #>> '{transaction,trade_date}', b.evidence #>> '{transaction,quantity}', b.difference,"
                 " b.remainder, b.state FROM breaks AS b JOIN accounts AS a ON a.id = b.account_id"
                 " LEFT JOIN securities AS s ON s.id = b.security_id",
