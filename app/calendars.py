@@ -108,6 +108,22 @@ def business_days_between(calendar: str, a: date, b: date) -> int:
     return sessions.index_of(b) - sessions.index_of(a)
 
 
+def settlement_day(calendar: str, trade_date: date) -> date:
+    """Return the business day on which a trade in shares settles by the custom of its market.
+
+    Two business days after the trade on most markets (T+2), one (T+1) on those of North America and Argentina since May
+    2024 and of India since January 2023; three in North America before September 2017 and elsewhere before October
+    2014. A trade on a day without business counts as one of the business day before it.
+
+    Raises:
+        BadInputError: there is no such calendar, or it does not reach that far.
+    """
+    for since, days in _SETTLES.get(calendar, _SETTLES_ELSEWHERE):
+        if trade_date >= since:
+            return add_business_days(calendar, trade_date, days)
+    return add_business_days(calendar, trade_date, 3)
+
+
 def business_day_numbers(calendar: str, first: date, last: date) -> Iterator[tuple[date, int]]:
     """Give each day from `first` to `last` with the number of the business day that it is, or that was before it.
 
@@ -182,6 +198,17 @@ class _Sessions:
             hint="Newer releases of exchange_calendars know later holidays.",
         )
 
+
+#: From when on trades settle after so many business days, the latest change first; before the earliest it was three.
+#: US: SEC Rule 15c6-1, as amended in 2017 and 2023; Canada, Mexico and Argentina changed with it; India: SEBI.
+_SETTLES_ELSEWHERE = ((date(2014, 10, 6), 2),)
+_SETTLES = {
+    "XNYS": ((date(2024, 5, 28), 1), (date(2017, 9, 5), 2)),
+    "XTSE": ((date(2024, 5, 27), 1), (date(2017, 9, 5), 2)),
+    "XMEX": ((date(2024, 5, 27), 1), (date(2017, 9, 5), 2)),
+    "XBUE": ((date(2024, 5, 27), 1), *_SETTLES_ELSEWHERE),
+    "XBOM": ((date(2023, 1, 27), 1), *_SETTLES_ELSEWHERE),
+}
 
 _kept: dict[str, _Sessions] = {}
 

@@ -22,6 +22,7 @@ from app.book.models import BookImport
 from app.book.problems import FileProblems, raise_if_any
 from app.book.table_files import open_table
 from app.book.tables import TABLES, Table
+from app.calendars import settlement_day
 from app.errors import BadInputError
 
 _ENDINGS = (".csv", ".parquet")
@@ -219,11 +220,57 @@ def _write(connection: Connection, folder: Path, files: list[_File]) -> int:
         given["versions"] = []
     for name, statements in STATEMENTS.items():
         if name in given:
+            if name == "transactions":
+                _settle(connection, given[name])
             for statement in statements:
                 connection.execute(text(statement), {"given": given[name], "import_id": import_id})
     if "identifiers" in given:
         resolve_instruments(connection)
     return import_id
+
+
+def _settle(connection: Connection, given: list[str]) -> None:
+    """Fill in settle dates that are not given: what is known of the row, else by the custom of the account's market."""
+    if "settle_date" not in given:
+        connection.execute(_KNOWN_SETTLE_DATES)
+    missing = [
+        (calendar, day, is_trade, settlement_day(calendar, day) if is_trade else day)
+        for calendar, day, is_trade in connection.execute(_MISSING_SETTLE_DATES)
+    ]
+    if missing:
+        columns = zip(("calendars", "days", "trades", "settle_dates"), zip(*missing, strict=True), strict=True)
+        connection.execute(_SETTLE, {name: list(values) for name, values in columns})
+
+
+_KNOWN_SETTLE_DATES = text(
+    """
+    UPDATE staged_transactions s
+    SET settle_date = t.settle_date::text
+    FROM accounts a
+    JOIN book_transactions t ON t.account_id = a.id
+    WHERE a.code = s.account AND t.reference = s.reference AND t.settle_date >= s.trade_date::date
+    """
+)
+_MISSING_SETTLE_DATES = text(
+    """
+    SELECT DISTINCT a.calendar, s.trade_date::date, s.kind IN ('buy', 'sell')
+    FROM staged_transactions s
+    JOIN accounts a ON a.code = s.account
+    WHERE s.settle_date IS NULL
+    """
+)
+_SETTLE = text(
+    """
+    UPDATE staged_transactions s
+    SET settle_date = m.settle_date::text
+    FROM accounts a
+    JOIN unnest(CAST(:calendars AS text[]), CAST(:days AS date[]), CAST(:trades AS boolean[]),
+                CAST(:settle_dates AS date[])) AS m (calendar, day, is_trade, settle_date)
+      ON m.calendar = a.calendar
+    WHERE a.code = s.account AND s.settle_date IS NULL
+      AND m.day = s.trade_date::date AND m.is_trade = (s.kind IN ('buy', 'sell'))
+    """
+)
 
 
 def _shown(cell: str) -> str:

@@ -167,7 +167,7 @@ TRANSACTIONS = Table(
         ),
         Column("security", SECURITY, optional=True),
         Column("trade_date", PAST_DATE),
-        Column("settle_date", DATE),
+        Column("settle_date", DATE, optional=True),
         Column("quantity", NUMBER, optional=True),
         Column("amount", NUMBER, optional=True),
         Column("currency", CURRENCY),
