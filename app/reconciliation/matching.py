@@ -1,4 +1,4 @@
-"""Matching a shard's transactions; the statements are in `match.sql` beside this file."""
+"""Matching a shard's transactions; the statements are in `match.sql` and `leftovers.sql` beside this file."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -17,8 +17,8 @@ class _Format(Protocol):
 _FORMATS: dict[str, _Format] = {
     "ofx": ofx,
     "ibkr-flex": ibkr_flex,
-    "mt940": mt940,
     "mt535": mt535,
+    "mt940": mt940,  # claims all that SWIFT sends, to say what it is
     "semt.002": semt002,
     "camt.053": camt053,
     "plaid": plaid_json,

@@ -91,6 +91,7 @@ def test_a_statement_is_read_as_it_stands_in_the_file() -> None:
         ),
         cash=None,
         transactions=(),
+        stated_value=None,
         stated_positions_value=Decimal("1850.40"),
     )
 
