@@ -24,7 +24,7 @@ def clone(ofx_samples: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # What this session's servers are must not reach the clone's.
     for name in ("DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENV_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")  # a line a break
+    monkeypatch.setenv("COLUMNS", "300")  # a line a break
     with tempfile.TemporaryDirectory(prefix="value-partner-clone-") as folder:
         Path(folder).chmod(0o711)
         path = Path(folder) / "clone"
@@ -61,7 +61,7 @@ def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
     assert report
     assert "OKAFOR-BROKERAGE" in (clone / report[0]).read_text()
     in_both = [
-        [line for line in output.splitlines() if re.match(r" *\d+  [A-Z]+-", line)] for output in (first, second)
+        [line for line in output.splitlines() if re.match(r" *\d+ +[\d,]+ +\S+ +[A-Z]+-", line)] for output in (first, second)
     ]
     assert in_both[0] == in_both[1] != []
 
