@@ -61,7 +61,8 @@ def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
     assert report
     assert "OKAFOR-BROKERAGE" in (clone / report[0]).read_text()
     in_both = [
-        [line for line in output.splitlines() if re.match(r" *\d+ +[\d,]+ +\S+ +[A-Z]+-", line)] for output in (first, second)
+        [line for line in output.splitlines() if re.match(r" *\d+ +[\d,]+ +\S+ +[A-Z]+-", line)]
+        for output in (first, second)
     ]
     assert in_both[0] == in_both[1] != []
 
