@@ -53,10 +53,10 @@ def make_book(engine: Engine, accounts: int) -> None:
 
 
 _BOOK = (
-    "INSERT INTO users (login) VALUES ('bench')",
+    "INSERT INTO users (login) SELECT 'U' || i FROM generate_series(1, :accounts / 2 + 1) AS i ORDER BY i",
     """
     INSERT INTO accounts (code, user_id, name, currency)
-    SELECT 'A' || i, (SELECT id FROM users), 'bench', 'USD' FROM generate_series(1, :accounts) AS i ORDER BY i
+    SELECT 'A' || i, i / 2 + 1, 'bench', 'USD' FROM generate_series(1, :accounts) AS i ORDER BY i
     """,
     """
     INSERT INTO custodian_accounts (custodian, number)

@@ -33,7 +33,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS differences (
 -- name: compare_positions
 -- Nearly all rows agree one by one, which is found without adding up. Only groups in which a row does not, or that have
 -- another number of rows on each side (a custodian may list one security several times, by lot or sub-account), are added
--- up; and groups of several accounts, which may hold one security several times themselves.
+-- up; and groups of several accounts, which may hold one security several times themselves. OFFSET 0 has each statement
+-- and each book looked up by its index, whatever the statistics say of tables that were just loaded.
 INSERT INTO differences (
     group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
     currency, ours, theirs, difference, allowed
@@ -50,7 +51,9 @@ their_rows AS NOT MATERIALIZED (
         p.quantity
     FROM compared AS c
     CROSS JOIN unnest(c.position_statements) AS stated (statement_id)
-    JOIN statement_positions AS p USING (statement_id)
+    CROSS JOIN LATERAL (
+        SELECT instrument_id, quantity FROM statement_positions WHERE statement_id = stated.statement_id OFFSET 0
+    ) AS p
     LEFT JOIN instrument_securities AS r
         ON r.instrument_id = p.instrument_id AND c.as_of BETWEEN r.valid_from AND r.valid_to
 ),
@@ -58,7 +61,11 @@ our_rows AS NOT MATERIALIZED (
     SELECT c.group_id, b.security_id, b.quantity_traded AS quantity
     FROM compared AS c
     JOIN stating USING (group_id)
-    JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+    CROSS JOIN LATERAL (
+        SELECT security_id, quantity_traded FROM book_positions
+        WHERE account_id = c.account_id AND as_of = c.book_as_of
+        OFFSET 0
+    ) AS b
 ),
 suspects AS MATERIALIZED (
     SELECT group_id
@@ -68,13 +75,22 @@ suspects AS MATERIALIZED (
     UNION
     SELECT group_id
     FROM (
-        SELECT c.group_id, count(*) AS rows
+        SELECT c.group_id, sum(p.rows) AS rows
         FROM compared AS c
         CROSS JOIN unnest(c.position_statements) AS stated (statement_id)
-        JOIN statement_positions AS p USING (statement_id)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS rows FROM statement_positions WHERE statement_id = stated.statement_id
+        ) AS p
         GROUP BY c.group_id
     ) AS t
-    JOIN (SELECT group_id, count(*) AS rows FROM our_rows GROUP BY group_id) AS o USING (group_id)
+    JOIN (
+        SELECT c.group_id, sum(b.rows) AS rows
+        FROM compared AS c
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS rows FROM book_positions WHERE account_id = c.account_id AND as_of = c.book_as_of
+        ) AS b
+        GROUP BY c.group_id
+    ) AS o USING (group_id)
     WHERE t.rows <> o.rows
     UNION
     SELECT group_id FROM compared WHERE account_id <> group_id

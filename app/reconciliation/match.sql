@@ -5,9 +5,10 @@
 -- name: create_custodians
 CREATE TEMPORARY TABLE IF NOT EXISTS compared_custodians (
     group_id bigint NOT NULL,
-    custodian_account_id bigint PRIMARY KEY,
+    custodian_account_id bigint NOT NULL UNIQUE,
     calendar text NOT NULL,
-    as_of date NOT NULL
+    as_of date NOT NULL,
+    PRIMARY KEY (group_id, custodian_account_id)
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_business_days

@@ -32,7 +32,9 @@ def match_transactions(session: Session, shard: Mapping[str, Any]) -> None:
     for name in ("their_transactions", "our_transactions"):
         session.execute(text(f"ANALYZE {name}"))
     session.execute(sql("match_by_id"))
+    session.execute(text("ANALYZE newly_matched"))
     _match_rest(session, "match_by_figures")
+    session.execute(text("ANALYZE newly_matched"))
     _match_rest(session, "find_candidates", match_days=MATCH_DAYS)
     while session.execute(sql("match_best")).rowcount:  # type: ignore[attr-defined]
         pass
@@ -65,5 +67,4 @@ _REST = """
 
 
 def _match_rest(session: Session, name: str, **parameters: Any) -> None:
-    session.execute(text("ANALYZE newly_matched"))
     session.execute(sql(name, before=_REST), parameters)

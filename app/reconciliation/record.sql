@@ -270,7 +270,7 @@ WITH owners AS (
 ),
 offered AS (
     SELECT
-        b.id, a.user_id, a.code, a.calendar, b.account_id, b.subject, b.remainder, b.as_of, b.opened_as_of,
+        b.id, a.user_id, b.subject, b.remainder,
         row_number() OVER (
             PARTITION BY a.user_id, b.subject, b.remainder ORDER BY b.opened_as_of, b.account_id, b.id
         ) AS place
@@ -279,15 +279,26 @@ offered AS (
     JOIN breaks AS b ON b.account_id = a.id
     WHERE b.state IN ('open', 'assigned') AND b.remainder <> 0
         AND b.kind IN ('missing_at_custodian', 'missing_in_book', 'quantity', 'cash')
+),
+-- The first that has too much goes with the first that has too little; found by grouping, for a join with itself would
+-- look at every pair.
+pairs AS (
+    SELECT
+        max(id) FILTER (WHERE remainder > 0) AS more_id,
+        max(id) FILTER (WHERE remainder < 0) AS less_id
+    FROM offered
+    GROUP BY user_id, subject, abs(remainder), place
+    HAVING count(*) = 2
 )
 SELECT
-    more.id, more.code, more.calendar, more.remainder, more.as_of, more.opened_as_of,
-    less.id, less.code, less.calendar, less.remainder, less.as_of, less.opened_as_of
-FROM offered AS more
-JOIN offered AS less ON (less.user_id, less.subject, less.place) = (more.user_id, more.subject, more.place)
-    AND less.remainder = -more.remainder AND less.account_id <> more.account_id
-    AND abs(less.as_of - more.as_of) <= 7
-WHERE more.remainder > 0
+    more.id, more_account.code, more_account.calendar, more.remainder, more.as_of, more.opened_as_of,
+    less.id, less_account.code, less_account.calendar, less.remainder, less.as_of, less.opened_as_of
+FROM pairs AS p
+JOIN breaks AS more ON more.id = p.more_id
+JOIN accounts AS more_account ON more_account.id = more.account_id
+JOIN breaks AS less ON less.id = p.less_id
+JOIN accounts AS less_account ON less_account.id = less.account_id
+WHERE less.account_id <> more.account_id AND abs(less.as_of - more.as_of) <= 7
 ORDER BY more.id;
 
 -- name: unpair_accounts

@@ -63,6 +63,9 @@ def start_run(
     Raises:
         BadInputError: `as_of` is not over yet, or there is no such account.
     """
+    if account_id is None:
+        # What came since autovacuum last looked would else be planned for as if it were not there.
+        session.execute(text("SELECT refresh_statistics()"))
     shards = [(account_id, account_id)] if account_id is not None else _ranges(session, shard_size)
     run_id, group_id = _add_run(session, key, len(shards), now=now, as_of=as_of, account_id=account_id)
     if run_id is None:

@@ -359,7 +359,28 @@ def _drop_columns() -> None:
         op.alter_column(table, column, nullable=False)
 
 
+#: For the app, which does not own the tables: what was just loaded is planned for before autovacuum has come by.
+_REFRESH_STATISTICS = """
+    CREATE FUNCTION refresh_statistics() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = public, pg_temp
+    AS $$
+    DECLARE stale text;
+    BEGIN
+        FOR stale IN
+            SELECT relname FROM pg_stat_user_tables
+            WHERE schemaname = 'public' AND n_mod_since_analyze > 1000 + n_live_tup / 10
+                AND (relname ~ '^(statement|book_|instrument)' OR relname IN ('accounts', 'account_mappings',
+                    'custodian_accounts', 'securities', 'security_identifiers'))
+            ORDER BY relname
+        LOOP
+            EXECUTE format('ANALYZE public.%I', stale);
+        END LOOP;
+    END $$
+"""
+
+
 def _add_rules() -> None:
+    op.execute(_REFRESH_STATISTICS)
     _checks(_KINDS, _STATES, _EVENTS, _OUTCOMES)
     op.create_check_constraint(op.f("statements_period_check"), "statements", "period_to >= period_from")
     op.create_check_constraint(
@@ -481,6 +502,7 @@ def _bring_over() -> None:
 
 def downgrade() -> None:
     """Take it back. What only these tables can say is lost: links of several accounts, matches, sign-offs, comments."""
+    op.execute("DROP FUNCTION refresh_statistics()")
     op.execute("DROP TRIGGER run_sign_offs_append_only ON run_sign_offs")
     for table in ("break_events", "run_sign_offs"):
         op.execute(f"DROP TRIGGER {table}_db_user ON {table}")
