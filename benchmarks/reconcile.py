@@ -123,10 +123,8 @@ class _Run:
     def _load_and_compare(
         self, accounts: int, rows: int, breaks: int, *, peer: Callable[[], float] | None = None
     ) -> dict[str, Any]:
-        from app.tasks import reconcile_all_accounts  # noqa: PLC0415 (the settings name the servers only now)
-        from app.tasks.statements import collect_statements  # noqa: PLC0415
+        from app.tasks.statements import collect_statements  # noqa: PLC0415 (the settings name the servers only now)
 
-        assert reconcile_all_accounts is not None  # noqa: S101 (connects the broker)
         self._wait_until_settled()
         _say(f"loading {rows:,} rows")
         began = time.monotonic()

@@ -2,7 +2,10 @@
 -- newest statement and the book's version of its date, resolve names, add up, and keep what differs; nothing else.
 
 -- name: tables
-CREATE TABLE plain_breaks (account_id bigint, security_id bigint, ours numeric, theirs numeric);
+CREATE TABLE plain_accounts (LIKE run_accounts INCLUDING ALL);
+CREATE TABLE plain_breaks (LIKE breaks INCLUDING ALL);
+CREATE TABLE plain_events (LIKE break_events INCLUDING ALL);
+CREATE TABLE bare_breaks (account_id bigint, security_id bigint, ours numeric, theirs numeric);
 CREATE TABLE plain_ours (book_transaction_id bigint PRIMARY KEY, match_id bigint NOT NULL);
 CREATE TABLE plain_theirs (
     custodian_account_id bigint, reference text, match_id bigint NOT NULL, PRIMARY KEY (custodian_account_id, reference)
@@ -11,9 +14,70 @@ CREATE TABLE floor_statements (LIKE statements INCLUDING ALL);
 CREATE TABLE floor_positions (LIKE statement_positions INCLUDING ALL);
 
 -- name: compare
-INSERT INTO plain_breaks
+-- Keeps what a compare is for: what each account was compared with, each break with its figures, and its first event.
 WITH chosen AS (
-    SELECT a.id AS account_id, s.id AS statement_id, s.as_of, b.as_of AS book_as_of
+    SELECT a.id AS account_id, m.custodian_account_id, s.id AS statement_id, s.as_of, b.as_of AS book_as_of
+    FROM accounts AS a
+    JOIN account_mappings AS m ON m.account_id = a.id
+    CROSS JOIN LATERAL (
+        SELECT id, as_of FROM statements
+        WHERE custodian_account_id = m.custodian_account_id AND state = 'accepted' AND states_positions
+            AND as_of <= DATE '{day}'
+        ORDER BY as_of DESC, id DESC LIMIT 1
+    ) AS s
+    CROSS JOIN LATERAL (
+        SELECT as_of FROM book_snapshots WHERE account_id = a.id AND as_of <= s.as_of ORDER BY as_of DESC LIMIT 1
+    ) AS b
+    WHERE a.id BETWEEN {first} AND {last} AND a.active
+),
+theirs AS (
+    SELECT c.account_id, r.security_id, sum(p.quantity) AS quantity
+    FROM chosen AS c
+    JOIN statement_positions AS p USING (statement_id)
+    JOIN instrument_securities AS r
+        ON r.instrument_id = p.instrument_id AND c.as_of BETWEEN r.valid_from AND r.valid_to
+    GROUP BY 1, 2
+),
+ours AS (
+    SELECT c.account_id, b.security_id, b.quantity_traded AS quantity
+    FROM chosen AS c
+    JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+),
+kept AS (
+    INSERT INTO plain_accounts (
+        run_id, account_id, group_id, custodian_account_id, outcome, statement_ids, as_of, book_as_of, states_positions
+    )
+    SELECT {run}, account_id, account_id, custodian_account_id, 'compared', ARRAY[statement_id], as_of, book_as_of, TRUE
+    FROM chosen
+),
+found AS (
+    INSERT INTO plain_breaks (
+        custodian_account_id, account_id, subject, kind, state, security_id, ours, theirs, difference, remainder, as_of,
+        opened_as_of, first_run_id, last_run_id
+    )
+    SELECT
+        c.custodian_account_id, account_id, 'security:' || security_id,
+        CASE
+            WHEN t.quantity IS NULL THEN 'missing_at_custodian'
+            WHEN o.quantity IS NULL THEN 'missing_in_book'
+            ELSE 'quantity'
+        END,
+        'open', security_id, o.quantity, t.quantity, coalesce(t.quantity, 0) - coalesce(o.quantity, 0),
+        coalesce(t.quantity, 0) - coalesce(o.quantity, 0), c.as_of, c.as_of, {run}, {run}
+    FROM ours AS o
+    FULL JOIN theirs AS t USING (account_id, security_id)
+    JOIN chosen AS c USING (account_id)
+    WHERE coalesce(o.quantity, 0) <> coalesce(t.quantity, 0)
+    RETURNING id, kind, ours, theirs, difference, remainder, as_of
+)
+INSERT INTO plain_events (break_id, run_id, event, kind, ours, theirs, difference, remainder, as_of)
+SELECT id, {run}, 'opened', kind, ours, theirs, difference, remainder, as_of FROM found;
+
+-- name: find
+-- Only finds the differences.
+INSERT INTO bare_breaks
+WITH chosen AS (
+    SELECT a.id AS account_id, m.custodian_account_id, s.id AS statement_id, s.as_of, b.as_of AS book_as_of
     FROM accounts AS a
     JOIN account_mappings AS m ON m.account_id = a.id
     CROSS JOIN LATERAL (

@@ -45,8 +45,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared (
     -- Of a regular statement the date that should be here by now.
     due_as_of date,
     position_statements bigint[] NOT NULL,
-    cash_statements bigint[] NOT NULL,
-    PRIMARY KEY (group_id, account_id)
+    cash_statements bigint[] NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 -- name: lock
@@ -79,8 +78,16 @@ SELECT
     c.id,
     a.calendar,
     coalesce(newest.as_of, silent.as_of),
-    coalesce(s.positions, '{}'),
-    coalesce(s.cash, '{}'),
+    CASE
+        WHEN newest.is_one_of_several THEN coalesce(s.positions, '{}')
+        WHEN newest.states_positions THEN ARRAY[newest.id]
+        ELSE '{}'
+    END,
+    CASE
+        WHEN newest.is_one_of_several THEN coalesce(s.cash, '{}')
+        WHEN newest.states_cash THEN ARRAY[newest.id]
+        ELSE '{}'
+    END,
     CASE
         WHEN c.id IS NULL THEN 'no_custodian'
         WHEN newest.as_of IS NULL AND silent.as_of IS NOT NULL THEN 'nothing_stated'
@@ -100,8 +107,13 @@ LEFT JOIN unnest(
     ON (due.calendar, due.frequency, due.lag_days) = (a.calendar, c.statement_frequency, c.statement_lag_days)
         AND due.cutoff IS NOT DISTINCT FROM c.statement_cutoff
 LEFT JOIN LATERAL (
-    SELECT as_of
-    FROM statements
+    SELECT
+        id, as_of, states_positions, states_cash,
+        EXISTS (
+            SELECT FROM statements AS other
+            WHERE other.custodian_account_id = c.id AND other.as_of = n.as_of AND other.id < n.id
+        ) AS is_one_of_several
+    FROM statements AS n
     WHERE custodian_account_id = c.id AND state = 'accepted' AND (states_positions OR states_cash)
         AND as_of BETWEEN m.valid_from AND d.last_day
     ORDER BY as_of DESC, id DESC
@@ -120,8 +132,8 @@ LEFT JOIN LATERAL (
                 AND later.currency = s.currency AND later.state = 'accepted' AND later.states_cash
         )) AS cash
     FROM statements AS s
-    WHERE custodian_account_id = c.id AND as_of = newest.as_of AND state = 'accepted'
-) AS s ON newest.as_of IS NOT NULL
+    WHERE newest.is_one_of_several AND custodian_account_id = c.id AND as_of = newest.as_of AND state = 'accepted'
+) AS s ON TRUE
 LEFT JOIN LATERAL (
     SELECT as_of
     FROM statements
@@ -134,13 +146,16 @@ LEFT JOIN LATERAL (
     SELECT id, as_of
     FROM statements
     WHERE custodian_account_id = c.id AND state = 'held' AND as_of <= d.last_day
-        AND (newest.as_of IS NULL OR as_of > newest.as_of OR (as_of = newest.as_of AND id > ALL (s.positions || s.cash)))
+        AND (newest.as_of IS NULL OR (as_of, id) > (newest.as_of, newest.id))
     ORDER BY as_of DESC, id DESC
     LIMIT 1
 ) AS h ON TRUE
 WHERE a.id BETWEEN :first_account_id AND :last_account_id
     AND (a.active OR :even_inactive)
-    AND NOT EXISTS (SELECT FROM run_links AS l WHERE l.run_id = :run_id AND l.account_id = a.id);
+    AND a.id NOT IN (
+        SELECT account_id FROM run_links
+        WHERE run_id = :run_id AND account_id BETWEEN :first_account_id AND :last_account_id
+    );
 
 -- name: choose_linked
 -- Of what is linked the newest date on which each custodian account states all that it states of late: positions, cash
@@ -298,18 +313,23 @@ written AS (
         :run_id, account_id, group_id, custodian_account_id,
         CASE WHEN outcome IS NULL AND lacks_book THEN 'no_book' ELSE coalesce(outcome, 'compared') END,
         CASE
-            WHEN position_statements = cash_statements THEN position_statements
+            WHEN cash_statements IN ('{}', position_statements) THEN position_statements
+            WHEN position_statements = '{}' THEN cash_statements
             ELSE ARRAY(SELECT unnest(position_statements) UNION SELECT unnest(cash_statements) ORDER BY 1)
         END,
         as_of, book_as_of, states_positions, states_cash, held_statement_id, due_as_of
     FROM versions
+    RETURNING outcome
+),
+kept AS (
+    INSERT INTO compared (
+        group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
+        cash_statements
+    )
+    SELECT
+        group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
+        cash_statements
+    FROM versions
+    WHERE outcome IS NULL AND NOT lacks_book
 )
-INSERT INTO compared (
-    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
-    cash_statements
-)
-SELECT
-    group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
-    cash_statements
-FROM versions
-WHERE outcome IS NULL AND NOT lacks_book;
+SELECT count(*) AS accounts, count(*) FILTER (WHERE outcome = 'compared') AS compared FROM written;

@@ -84,6 +84,8 @@ def compare_shard(
     session.execute(sql("lock"), shard)
     for name in _CREATE:
         session.execute(sql(name))
+    if session.execute(_IS_SECOND).scalar_one():
+        session.execute(text(f"TRUNCATE {', '.join(_SCRATCH)}"))
 
     parameters = shard | calendars | _due(session, shard, last_days) | {"even_inactive": even_inactive}
     session.execute(sql("choose"), parameters)
@@ -91,25 +93,20 @@ def compare_shard(
         session.execute(sql("choose_linked"), parameters)
     compared = [(calendar, as_of) for calendar, as_of in session.execute(sql("dates"))]
     dates = [(calendar, as_of, business_day_on_or_before(calendar, as_of)) for calendar, as_of in compared]
-    session.execute(sql("settle"), shard | _columns(dates, "date_calendars", "dates", "business_days"))
+    accounts = session.execute(sql("settle"), shard | _columns(dates, "date_calendars", "dates", "business_days")).one()
     session.execute(sql("custodians"), shard)
     session.execute(sql("business_days"), _business_days(compared))
-    for name in ("compared", "compared_custodians"):
-        session.execute(text(f"ANALYZE {name}"))
+    session.execute(text("ANALYZE compared"))
 
     session.execute(sql("compare_positions"))
     session.execute(sql("compare_cash"))
     match_transactions(session, shard)
     session.execute(sql("check_statements"), shard)
-    session.execute(text("ANALYZE differences"))
     explain_differences(session)
     session.execute(sql("value"), {"base_currency": get_settings().base_currency})
     recorded = session.execute(sql("record"), shard).one()
     closed = session.execute(sql("close"), shard).scalar_one()
     session.execute(sql("advance"))
-    accounts = session.execute(_ACCOUNTS, shard).one()
-    # A second shard in this transaction starts with nothing found.
-    session.execute(text(f"TRUNCATE {', '.join(_SCRATCH)}"))
     return ShardCounts(**accounts._mapping, **recorded._mapping, closed=closed)
 
 
@@ -128,13 +125,8 @@ _IS_LINKED = text(
     " AND group_id BETWEEN :first_account_id AND :last_account_id)"
 )
 
-_ACCOUNTS = text(
-    """
-    SELECT count(*) AS accounts, count(*) FILTER (WHERE outcome = 'compared') AS compared
-    FROM run_accounts
-    WHERE run_id = :run_id AND account_id IN (SELECT account_id FROM chosen)
-    """
-)
+#: Whether the transaction has compared a shard before; the tables are empty at the start of one.
+_IS_SECOND = text("SELECT EXISTS (SELECT FROM chosen)")
 
 
 def _due(session: Session, shard: Mapping[str, Any], last_days: Mapping[str, date]) -> dict[str, list[Any]]:

@@ -18,8 +18,6 @@ _KINDS = ("split", "unsettled_trades", "accrued_income", "fee", "fx_rounding")
 def explain_differences(session: Session) -> None:
     """Find the reasons of the differences of this transaction's shard, and what they leave."""
     parameters: dict[str, Any] = {"patience_days": PATIENCE_DAYS, "whole_currencies": whole_currencies()}
-    session.execute(sql("remainder"))
-    session.execute(sql("evidence_of_positions"))
     session.execute(sql("evidence_of_cash"))
     for name in _REASONS:
         statement = sql(f"reason_{name}")

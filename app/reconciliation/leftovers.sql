@@ -4,12 +4,12 @@
 -- Only of days after the book's first version: what happened before is in that, and the book says nothing more of it.
 INSERT INTO differences (
     group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
-    currency, theirs, difference, evidence
+    currency, theirs, difference, remainder, evidence
 )
 SELECT
     t.group_id, c.account_id, t.custodian_account_id, c.calendar, c.as_of, c.book_as_of, ARRAY[t.statement_id],
     'custodian:' || t.reference, 'transaction_missing_in_book', t.security_id, t.currency,
-    figure.theirs, figure.theirs,
+    figure.theirs, figure.theirs, figure.theirs,
     jsonb_build_object('transaction', jsonb_strip_nulls(jsonb_build_object(
         'statement_id', x.statement_id, 'row', x.row, 'line', x.line, 'reference', x.reference, 'kind', x.kind,
         'trade_date', x.trade_date, 'settle_date', x.settle_date, 'quantity', x.quantity::text,
@@ -32,13 +32,13 @@ WHERE EXISTS (
 -- Only on days whose transactions a statement lists, all of them: about others the custodian says nothing.
 INSERT INTO differences (
     group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, subject, kind, security_id, currency,
-    ours, difference, evidence
+    ours, difference, remainder, evidence
 )
 SELECT
     o.group_id, c.account_id, c.custodian_account_id, c.calendar, c.as_of, c.book_as_of,
     'book:' || o.reference || CASE WHEN b.account_id = c.account_id THEN '' ELSE '@' || b.account_id END,
     'transaction_missing_at_custodian', o.security_id, o.currency,
-    figure.ours, -figure.ours,
+    figure.ours, -figure.ours, -figure.ours,
     jsonb_build_object('transaction', jsonb_strip_nulls(jsonb_build_object(
         'book_transaction_id', b.id, 'reference', b.reference, 'kind', b.kind, 'trade_date', b.trade_date,
         'settle_date', b.settle_date, 'quantity', b.quantity::text, 'amount', b.amount::text,
@@ -60,7 +60,7 @@ WHERE EXISTS (
 -- Matched by id, and yet not the same; looked at again as long as the break stands.
 INSERT INTO differences (
     group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, statement_ids, subject, kind, security_id,
-    currency, ours, theirs, difference, evidence
+    currency, ours, theirs, difference, remainder, evidence
 )
 WITH asked AS (
     SELECT custodian_account_id, reference FROM newly_matched WHERE rule = 'id'
@@ -72,7 +72,7 @@ WITH asked AS (
 SELECT
     k.group_id, c.account_id, k.custodian_account_id, c.calendar, c.as_of, c.book_as_of, ARRAY[x.statement_id],
     'custodian:' || x.reference, 'transaction', b.security_id, x.currency,
-    figure.ours, figure.theirs, figure.theirs - figure.ours,
+    figure.ours, figure.theirs, figure.theirs - figure.ours, figure.theirs - figure.ours,
     jsonb_build_object('transaction', jsonb_strip_nulls(jsonb_build_object(
         'statement_id', x.statement_id, 'row', x.row, 'line', x.line, 'reference', x.reference, 'kind', x.kind,
         'trade_date', x.trade_date, 'settle_date', x.settle_date, 'quantity', x.quantity::text,

@@ -5,10 +5,9 @@
 -- name: create_custodians
 CREATE TEMPORARY TABLE IF NOT EXISTS compared_custodians (
     group_id bigint NOT NULL,
-    custodian_account_id bigint NOT NULL UNIQUE,
+    custodian_account_id bigint NOT NULL,
     calendar text NOT NULL,
-    as_of date NOT NULL,
-    PRIMARY KEY (group_id, custodian_account_id)
+    as_of date NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_business_days

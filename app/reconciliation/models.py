@@ -65,13 +65,13 @@ class RunShard(Base, app_may={"INSERT", "UPDATE"}):
 class RunAccount(Base, app_may={"INSERT"}):
     """What a run did with an account: the statement and the book that it compared, or why it compared nothing.
 
-    Only `runs` is a foreign key: a million rows a night are written by one statement a shard, from the rows that
-    the others would check against.
+    No column is a foreign key: a million rows a night are written by one statement a shard, from the rows that they
+    would check against, and in a transaction that has locked the run's shard.
     """
 
     __tablename__ = "run_accounts"
 
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    run_id: Mapped[int] = mapped_column(primary_key=True)
     account_id: Mapped[int] = mapped_column(primary_key=True)
     #: The account that it is compared with as one: itself, unless `run_links` has more of them.
     group_id: Mapped[int]
@@ -163,8 +163,8 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     as_of: Mapped[date]
     #: The date at which it opened, from which its age counts.
     opened_as_of: Mapped[date]
-    first_run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
-    last_run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), index=True)
+    first_run_id: Mapped[int]
+    last_run_id: Mapped[int] = mapped_column(index=True)
     opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
     closed_at: Mapped[datetime | None]
 
@@ -190,7 +190,7 @@ class BreakEvent(Base, app_may={"INSERT"}):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     break_id: Mapped[int] = mapped_column(ForeignKey("breaks.id"), index=True)
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    run_id: Mapped[int | None] = mapped_column(index=True)
     happened_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: The login of the person who did it; of what a run did, the database login of the worker.
     actor: Mapped[str] = mapped_column(server_default=text("session_user"))

@@ -229,10 +229,8 @@ gone AS (
     FROM custodians AS r
     WHERE b.custodian_account_id = r.custodian_account_id
         AND b.state <> 'closed'
-        AND NOT EXISTS (
-            SELECT FROM differences AS d
-            WHERE (d.custodian_account_id, d.subject) = (b.custodian_account_id, b.subject)
-        )
+        -- One that was found again has this run's number by now.
+        AND b.last_run_id <> :run_id
         AND CASE
             WHEN b.subject = 'statement' THEN r.outcome <> 'already_newer'
             WHEN b.kind = 'cash' THEN r.outcome = 'compared' AND EXISTS (

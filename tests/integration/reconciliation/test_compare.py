@@ -1,5 +1,6 @@
 """What the compare finds, explains, keeps and closes: one account each, on a real PostgreSQL."""
 
+import itertools
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -74,6 +75,25 @@ def test_a_short_position_compares_with_its_sign(session, account, custody, reco
     make.statement(session, custody, positions={"C-ABC": "10"})
     reconcile()
     assert breaks(session) == [("quantity", "ABC", Decimal(-10), Decimal(10), Decimal(20), "")]
+
+
+@pytest.mark.parametrize("negated", [False, True])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    list(itertools.combinations(["1", "10000", "0.0001", "123456789012345678"], 2)),
+)
+def test_quantities_that_are_swapped_are_two_breaks(session, account, custody, reconcile, one, other, negated):
+    # The compare adds up hashes; quantities that differ only in sign or in a power of ten are where sums might agree.
+    if negated:
+        other = "-" + other
+    first, second = make.security(session, "ABC"), make.security(session, "XYZ")
+    make.book(session, account, positions={first: one, second: other})
+    make.statement(session, custody, positions={"C-ABC": other, "C-XYZ": one})
+    reconcile()
+    assert {(found.what, found.theirs) for found in make.looked_up(list_breaks(session))} == {
+        ("ABC", Decimal(other)),
+        ("XYZ", Decimal(one)),
+    }
 
 
 def test_rows_of_one_security_are_added_up(session, account, custody, reconcile):
