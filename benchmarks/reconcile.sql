@@ -1,5 +1,6 @@
 -- What the engine is measured against: the same compare and the same matching, written down as plain SQL. They pick the
--- newest statement and the book's version of its date, resolve names, add up, and keep what differs; nothing else.
+-- newest statement and the book's version of its date, resolve names, add up, and keep what differs; no evidence, no
+-- explanations, no values.
 
 -- name: tables
 CREATE TABLE plain_accounts (LIKE run_accounts INCLUDING ALL);
@@ -47,7 +48,7 @@ kept AS (
     INSERT INTO plain_accounts (
         run_id, account_id, group_id, custodian_account_id, outcome, statement_ids, as_of, book_as_of, states_positions
     )
-    SELECT {run}, account_id, account_id, custodian_account_id, 'compared', ARRAY[statement_id], as_of, book_as_of, TRUE
+    SELECT 1, account_id, account_id, custodian_account_id, 'compared', ARRAY[statement_id], as_of, book_as_of, TRUE
     FROM chosen
 ),
 found AS (
@@ -63,7 +64,7 @@ found AS (
             ELSE 'quantity'
         END,
         'open', security_id, o.quantity, t.quantity, coalesce(t.quantity, 0) - coalesce(o.quantity, 0),
-        coalesce(t.quantity, 0) - coalesce(o.quantity, 0), c.as_of, c.as_of, {run}, {run}
+        coalesce(t.quantity, 0) - coalesce(o.quantity, 0), c.as_of, c.as_of, 1, 1
     FROM ours AS o
     FULL JOIN theirs AS t USING (account_id, security_id)
     JOIN chosen AS c USING (account_id)
@@ -71,7 +72,7 @@ found AS (
     RETURNING id, kind, ours, theirs, difference, remainder, as_of
 )
 INSERT INTO plain_events (break_id, run_id, event, kind, ours, theirs, difference, remainder, as_of)
-SELECT id, {run}, 'opened', kind, ours, theirs, difference, remainder, as_of FROM found;
+SELECT id, 1, 'opened', kind, ours, theirs, difference, remainder, as_of FROM found;
 
 -- name: find
 -- Only finds the differences.

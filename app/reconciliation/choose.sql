@@ -8,14 +8,15 @@ SELECT pg_advisory_xact_lock_shared(hashtext('value-partner book'));
 
 -- name: work_memory
 -- A shard's rows must fit, or each hash goes over the disk; compiling costs more than it saves; workers of its own would
--- take the cores from the other shards; a merge join reads an index from its start, so the last shard reads it all; and
--- no statement is looked at twice, so there is nothing to remember.
+-- take the cores from the other shards; a merge join reads an index from its start, so the last shard reads it all; no
+-- statement is looked at twice, so there is nothing to remember; and a small sample says enough of a shard's tables.
 SELECT
     set_config('work_mem', '64MB', TRUE),
     set_config('jit', 'off', TRUE),
     set_config('max_parallel_workers_per_gather', '0', TRUE),
     set_config('enable_mergejoin', 'off', TRUE),
-    set_config('enable_memoize', 'off', TRUE);
+    set_config('enable_memoize', 'off', TRUE),
+    set_config('default_statistics_target', '10', TRUE);
 
 -- name: create_chosen
 CREATE TEMPORARY TABLE IF NOT EXISTS chosen (
@@ -38,6 +39,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS chosen (
 CREATE TEMPORARY TABLE IF NOT EXISTS compared (
     group_id bigint NOT NULL,
     account_id bigint NOT NULL,
+    -- Whether it is the group's first account, which the rest is of; a column of its own has statistics.
+    is_first boolean NOT NULL GENERATED ALWAYS AS (account_id = group_id) STORED,
     custodian_account_id bigint NOT NULL,
     calendar text NOT NULL,
     as_of date NOT NULL,
@@ -45,7 +48,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared (
     -- Of a regular statement the date that should be here by now.
     due_as_of date,
     position_statements bigint[] NOT NULL,
-    cash_statements bigint[] NOT NULL
+    cash_statements bigint[] NOT NULL,
+    PRIMARY KEY (group_id, account_id)
 ) ON COMMIT DELETE ROWS;
 
 -- name: lock

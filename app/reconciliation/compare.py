@@ -17,11 +17,12 @@ from app.settings import get_settings
 #: Kept for the length of a transaction each, in the order in which they are filled.
 _SCRATCH = (
     "chosen", "compared", "compared_custodians", "business_days", "differences", "taken", "their_transactions",
-    "our_transactions", "newly_matched", "candidates", "reasons",
+    "our_transactions", "newly_matched", "their_rest", "our_rest", "candidates", "reasons",
 )  # fmt: skip
 _CREATE = (
     "create_chosen", "create_compared", "create_custodians", "create_business_days", "create_differences",
-    "create_taken", "create_theirs", "create_ours", "create_matched", "create_candidates", "create_reasons",
+    "create_taken", "create_theirs", "create_ours", "create_matched", "create_their_rest", "create_our_rest",
+    "create_candidates", "create_reasons",
 )  # fmt: skip
 #: Of the calendar, around the compared dates: for settle dates that lie ahead, and trades that lie back.
 _DAYS_AHEAD = 60
@@ -102,6 +103,7 @@ def compare_shard(
     session.execute(sql("compare_cash"))
     match_transactions(session, shard)
     session.execute(sql("check_statements"), shard)
+    session.execute(text("ANALYZE differences"))
     explain_differences(session)
     session.execute(sql("value"), {"base_currency": get_settings().base_currency})
     recorded = session.execute(sql("record"), shard).one()

@@ -65,7 +65,7 @@ suspects AS MATERIALIZED (
     ) AS o
     WHERE c.position_statements <> '{}' AND (t.rows, t.hashes) IS DISTINCT FROM (o.rows, o.hashes)
     UNION
-    SELECT group_id FROM compared WHERE account_id <> group_id
+    SELECT group_id FROM compared WHERE NOT is_first
 ),
 looked_at AS MATERIALIZED (
     SELECT c.*, bool_or(c.position_statements <> '{}') OVER (PARTITION BY c.group_id) AS states_positions
@@ -171,7 +171,7 @@ SELECT
         'statement_rows', stated.rows
     ))
 FROM found AS f
-JOIN looked_at AS c ON c.group_id = f.group_id AND c.account_id = c.group_id
+JOIN looked_at AS c ON c.group_id = f.group_id AND c.is_first
 CROSS JOIN LATERAL (
     SELECT
         min(p.currency) AS currency,
@@ -233,7 +233,7 @@ SELECT
     difference.amount,
     coalesce(tolerance.allowed, 0)
 FROM theirs
-JOIN compared AS c ON c.group_id = theirs.group_id AND c.account_id = c.group_id
+JOIN compared AS c ON c.group_id = theirs.group_id AND c.is_first
 LEFT JOIN ours ON (ours.group_id, ours.currency) = (theirs.group_id, theirs.currency)
 CROSS JOIN LATERAL (SELECT theirs.amount - coalesce(ours.amount, 0) AS amount) AS difference
 LEFT JOIN LATERAL (

@@ -138,9 +138,12 @@ SELECT
     )
 FROM differences AS d
 JOIN differences AS f ON f.group_id = d.group_id AND f.kind = 'transaction_missing_in_book' AND f.currency = d.currency
-JOIN statement_transactions AS x
-    ON x.statement_id = CAST(f.evidence #>> '{transaction,statement_id}' AS bigint)
-    AND x.row = CAST(f.evidence #>> '{transaction,row}' AS bigint)
+CROSS JOIN LATERAL (
+    SELECT * FROM statement_transactions
+    WHERE statement_id = CAST(f.evidence #>> '{transaction,statement_id}' AS bigint)
+        AND row = CAST(f.evidence #>> '{transaction,row}' AS bigint)
+    OFFSET 0
+) AS x
 JOIN business_days AS taken ON (taken.calendar, taken.day) = (d.calendar, x.trade_date)
 JOIN LATERAL (
     SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = taken.number + :patience_days
@@ -162,11 +165,18 @@ SELECT
     )
 FROM differences AS d
 JOIN compared_custodians AS k ON k.group_id = d.group_id
-JOIN matched_statement_transactions AS m
-    ON m.custodian_account_id = k.custodian_account_id AND m.rule IN ('id', 'figures')
-JOIN statement_transactions AS x ON (x.statement_id, x.row) = (m.statement_id, m.row)
-JOIN matched_book_transactions AS n USING (match_id)
-JOIN book_transactions AS b ON b.id = n.book_transaction_id
+CROSS JOIN LATERAL (
+    SELECT match_id, statement_id, row FROM matched_statement_transactions
+    WHERE custodian_account_id = k.custodian_account_id AND rule IN ('id', 'figures')
+    OFFSET 0
+) AS m
+CROSS JOIN LATERAL (
+    SELECT * FROM statement_transactions WHERE statement_id = m.statement_id AND row = m.row OFFSET 0
+) AS x
+CROSS JOIN LATERAL (
+    SELECT book_transaction_id FROM matched_book_transactions WHERE match_id = m.match_id OFFSET 0
+) AS n
+CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = n.book_transaction_id OFFSET 0) AS b
 WHERE d.kind = 'cash' AND x.currency = d.currency AND b.currency = d.currency
     AND coalesce(x.fx_rate, b.fx_rate) IS NOT NULL AND x.trade_date <= d.as_of AND b.trade_date <= d.book_as_of
     AND x.amount <> b.amount

@@ -17,8 +17,10 @@ SELECT
         'description', nullif(x.description, '')
     )))
 FROM their_rest AS t
-JOIN compared AS c ON c.group_id = t.group_id AND c.account_id = c.group_id
-JOIN statement_transactions AS x USING (statement_id, row)
+JOIN compared AS c ON c.group_id = t.group_id AND c.is_first
+CROSS JOIN LATERAL (
+    SELECT * FROM statement_transactions WHERE statement_id = t.statement_id AND row = t.row OFFSET 0
+) AS x
 LEFT JOIN instruments AS i ON i.id = x.instrument_id
 CROSS JOIN LATERAL (SELECT coalesce(nullif(t.amount, 0), t.quantity, 0) AS theirs) AS figure
 WHERE EXISTS (
@@ -26,6 +28,7 @@ WHERE EXISTS (
     FROM compared AS m
     JOIN book_snapshots AS b ON b.account_id = m.account_id AND b.as_of < t.trade_date
     WHERE m.group_id = t.group_id
+    OFFSET 0
 );
 
 -- name: our_leftovers
@@ -45,8 +48,8 @@ SELECT
         'description', nullif(b.description, '')
     )))
 FROM our_rest AS o
-JOIN compared AS c ON c.group_id = o.group_id AND c.account_id = c.group_id
-JOIN book_transactions AS b ON b.id = o.book_transaction_id
+JOIN compared AS c ON c.group_id = o.group_id AND c.is_first
+CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = o.book_transaction_id OFFSET 0) AS b
 CROSS JOIN LATERAL (SELECT coalesce(nullif(o.amount, 0), o.quantity) AS ours) AS figure
 WHERE EXISTS (
     SELECT
@@ -54,6 +57,7 @@ WHERE EXISTS (
     JOIN statements AS s USING (custodian_account_id)
     WHERE k.group_id = o.group_id AND s.state = 'accepted' AND s.as_of <= k.as_of
         AND s.as_of >= o.trade_date AND o.trade_date BETWEEN s.period_from AND s.period_to
+    OFFSET 0
 );
 
 -- name: disagreements
@@ -63,7 +67,7 @@ INSERT INTO differences (
     currency, ours, theirs, difference, remainder, evidence
 )
 WITH asked AS (
-    SELECT custodian_account_id, reference FROM newly_matched WHERE rule = 'id'
+    SELECT custodian_account_id, reference FROM newly_matched WHERE rule = 'id' AND NOT agrees
     UNION
     SELECT custodian_account_id, substr(subject, length('custodian:') + 1)
     FROM breaks
@@ -83,12 +87,19 @@ SELECT
     )))
 FROM asked AS a
 JOIN compared_custodians AS k USING (custodian_account_id)
-JOIN compared AS c ON c.group_id = k.group_id AND c.account_id = c.group_id
-JOIN matched_statement_transactions AS m
-    ON (m.custodian_account_id, m.reference) = (a.custodian_account_id, a.reference) AND m.rule = 'id'
-JOIN matched_book_transactions AS n USING (match_id)
-JOIN statement_transactions AS x ON (x.statement_id, x.row) = (m.statement_id, m.row)
-JOIN book_transactions AS b ON b.id = n.book_transaction_id
+JOIN compared AS c ON c.group_id = k.group_id AND c.is_first
+CROSS JOIN LATERAL (
+    SELECT match_id, statement_id, row FROM matched_statement_transactions
+    WHERE custodian_account_id = a.custodian_account_id AND reference = a.reference AND rule = 'id'
+    OFFSET 0
+) AS m
+CROSS JOIN LATERAL (
+    SELECT book_transaction_id FROM matched_book_transactions WHERE match_id = m.match_id OFFSET 0
+) AS n
+CROSS JOIN LATERAL (
+    SELECT * FROM statement_transactions WHERE statement_id = m.statement_id AND row = m.row OFFSET 0
+) AS x
+CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = n.book_transaction_id OFFSET 0) AS b
 LEFT JOIN instruments AS i ON i.id = x.instrument_id
 LEFT JOIN instrument_securities AS r
     ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to

@@ -7,7 +7,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared_custodians (
     group_id bigint NOT NULL,
     custodian_account_id bigint NOT NULL,
     calendar text NOT NULL,
-    as_of date NOT NULL
+    as_of date NOT NULL,
+    PRIMARY KEY (group_id, custodian_account_id)
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_business_days
@@ -21,9 +22,12 @@ CREATE TEMPORARY TABLE IF NOT EXISTS business_days (
 
 -- name: create_taken
 CREATE TEMPORARY TABLE IF NOT EXISTS taken (
-    statement_id bigint PRIMARY KEY,
+    statement_id bigint NOT NULL,
     group_id bigint NOT NULL,
-    custodian_account_id bigint NOT NULL
+    custodian_account_id bigint NOT NULL,
+    as_of date NOT NULL,
+    -- Whether a later statement lists the transactions of this day anew.
+    is_replaced boolean NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_theirs
@@ -34,6 +38,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS their_transactions (
     group_reference text NOT NULL,
     statement_id bigint NOT NULL,
     row bigint NOT NULL,
+    as_of date NOT NULL,
     class text NOT NULL,
     security_id bigint,
     is_of_a_security boolean NOT NULL,
@@ -41,7 +46,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS their_transactions (
     settle_date date,
     quantity numeric,
     amount numeric,
-    currency text NOT NULL
+    currency text NOT NULL,
+    -- The match that it has from before.
+    match_id bigint
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_ours
@@ -59,6 +66,13 @@ CREATE TEMPORARY TABLE IF NOT EXISTS our_transactions (
     currency text NOT NULL
 ) ON COMMIT DELETE ROWS;
 
+-- name: create_their_rest
+-- What no match has so far.
+CREATE TEMPORARY TABLE IF NOT EXISTS their_rest (LIKE their_transactions) ON COMMIT DELETE ROWS;
+
+-- name: create_our_rest
+CREATE TEMPORARY TABLE IF NOT EXISTS our_rest (LIKE our_transactions) ON COMMIT DELETE ROWS;
+
 -- name: create_matched
 CREATE TEMPORARY TABLE IF NOT EXISTS newly_matched (
     match_id bigint NOT NULL,
@@ -66,13 +80,17 @@ CREATE TEMPORARY TABLE IF NOT EXISTS newly_matched (
     -- One of the two sides, or both.
     custodian_account_id bigint,
     reference text,
-    book_transaction_id bigint
+    statement_id bigint,
+    row bigint,
+    book_transaction_id bigint,
+    -- Whether both say the same; always so where they were found by it.
+    agrees boolean NOT NULL DEFAULT TRUE
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_candidates
 CREATE TEMPORARY TABLE IF NOT EXISTS candidates (
-    custodian_account_id bigint NOT NULL,
-    reference text NOT NULL,
+    statement_id bigint NOT NULL,
+    row bigint NOT NULL,
     book_transaction_id bigint NOT NULL,
     -- Less is better. It says the same whichever side is ours.
     place bigint NOT NULL
@@ -87,7 +105,7 @@ LEFT JOIN (
     FROM run_links
     WHERE run_id = :run_id AND group_id BETWEEN :first_account_id AND :last_account_id
 ) AS l USING (group_id)
-WHERE c.account_id = c.group_id;
+WHERE c.is_first;
 
 -- name: business_days
 INSERT INTO business_days (calendar, day, number)
@@ -96,11 +114,22 @@ FROM unnest(CAST(:calendars AS text[]), CAST(:days AS date[]), CAST(:numbers AS 
 
 -- name: take_up
 -- Statements whose transactions were not looked at before.
-INSERT INTO taken (statement_id, group_id, custodian_account_id)
-SELECT s.id, c.group_id, c.custodian_account_id
+INSERT INTO taken (statement_id, group_id, custodian_account_id, as_of, is_replaced)
+SELECT
+    s.id, c.group_id, c.custodian_account_id, s.as_of,
+    EXISTS (
+        SELECT FROM statements AS newer
+        WHERE newer.custodian_account_id = c.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
+            AND newer.currency = s.currency AND newer.state = 'accepted' AND newer.states_transactions
+        OFFSET 0
+    )
 FROM compared_custodians AS c
-JOIN statements AS s USING (custodian_account_id)
-WHERE s.states_transactions AND s.matched_run_id IS NULL AND s.state = 'accepted' AND s.as_of <= c.as_of;
+CROSS JOIN LATERAL (
+    SELECT id, as_of, currency FROM statements
+    WHERE custodian_account_id = c.custodian_account_id AND states_transactions AND matched_run_id IS NULL
+        AND state = 'accepted' AND as_of <= c.as_of
+    OFFSET 0
+) AS s;
 
 -- name: has_work
 SELECT EXISTS (SELECT FROM taken) OR EXISTS (
@@ -129,31 +158,20 @@ ours AS (DELETE FROM matched_book_transactions WHERE match_id IN (SELECT match_i
 DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM withdrawn);
 
 -- name: theirs
--- New rows, and those that are breaks still. Of a transaction that several statements list the last one counts.
+-- New rows. OFFSET 0 has them, and what they were matched with, looked up by index: how many there are in all does not
+-- matter.
 INSERT INTO their_transactions (
-    group_id, custodian_account_id, reference, group_reference, statement_id, row, class, security_id,
-    is_of_a_security, trade_date, settle_date, quantity, amount, currency
+    group_id, custodian_account_id, reference, group_reference, statement_id, row, as_of, class, security_id,
+    is_of_a_security, trade_date, settle_date, quantity, amount, currency, match_id
 )
-WITH looked_at AS (
-    SELECT t.group_id, t.custodian_account_id, t.statement_id, x.row
-    FROM taken AS t
-    JOIN statement_transactions AS x USING (statement_id)
-    UNION ALL
-    SELECT
-        c.group_id, c.custodian_account_id,
-        CAST(b.evidence #>> '{transaction,statement_id}' AS bigint), CAST(b.evidence #>> '{transaction,row}' AS bigint)
-    FROM breaks AS b
-    JOIN compared_custodians AS c USING (custodian_account_id)
-    WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
-        AND b.kind = 'transaction_missing_in_book'
-)
-SELECT DISTINCT ON (k.custodian_account_id, x.reference)
-    k.group_id,
-    k.custodian_account_id,
+SELECT
+    t.group_id,
+    t.custodian_account_id,
     x.reference,
     x.group_reference,
     x.statement_id,
     x.row,
+    t.as_of,
     CASE
         WHEN x.kind IN ('buy', 'reinvest') THEN 'buy'
         WHEN x.kind IN ('income', 'interest', 'return_of_capital') THEN 'income'
@@ -168,41 +186,111 @@ SELECT DISTINCT ON (k.custodian_account_id, x.reference)
     x.settle_date,
     x.quantity,
     x.amount,
-    x.currency
-FROM looked_at AS k
-JOIN statement_transactions AS x USING (statement_id, row)
+    x.currency,
+    (
+        SELECT m.match_id FROM matched_statement_transactions AS m
+        WHERE m.custodian_account_id = t.custodian_account_id AND m.reference = x.reference
+    )
+FROM taken AS t
+CROSS JOIN LATERAL (SELECT * FROM statement_transactions WHERE statement_id = t.statement_id OFFSET 0) AS x
+LEFT JOIN instrument_securities AS r
+    ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to
+WHERE NOT t.is_replaced;
+
+-- name: theirs_again
+-- Those that are breaks still, unless a later statement of their day does not list them any more.
+INSERT INTO their_transactions (
+    group_id, custodian_account_id, reference, group_reference, statement_id, row, as_of, class, security_id,
+    is_of_a_security, trade_date, settle_date, quantity, amount, currency, match_id
+)
+SELECT
+    c.group_id,
+    c.custodian_account_id,
+    x.reference,
+    x.group_reference,
+    x.statement_id,
+    x.row,
+    s.as_of,
+    CASE
+        WHEN x.kind IN ('buy', 'reinvest') THEN 'buy'
+        WHEN x.kind IN ('income', 'interest', 'return_of_capital') THEN 'income'
+        WHEN x.kind = 'expense' THEN 'fee'
+        WHEN x.kind IN ('transfer', 'journal') THEN CASE WHEN x.instrument_id IS NULL THEN 'cash' ELSE 'transfer' END
+        WHEN x.kind IN ('sell', 'split', 'cash') THEN x.kind
+        ELSE 'other'
+    END,
+    r.security_id,
+    x.instrument_id IS NOT NULL,
+    x.trade_date,
+    x.settle_date,
+    x.quantity,
+    x.amount,
+    x.currency,
+    (
+        SELECT m.match_id FROM matched_statement_transactions AS m
+        WHERE m.custodian_account_id = c.custodian_account_id AND m.reference = x.reference
+    )
+FROM breaks AS b
+JOIN compared_custodians AS c USING (custodian_account_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM statement_transactions
+    WHERE statement_id = CAST(b.evidence #>> '{transaction,statement_id}' AS bigint)
+        AND row = CAST(b.evidence #>> '{transaction,row}' AS bigint)
+    OFFSET 0
+) AS x
 JOIN statements AS s ON s.id = x.statement_id
 LEFT JOIN instrument_securities AS r
     ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to
-WHERE NOT EXISTS (
-    SELECT FROM statements AS newer
-    WHERE (newer.custodian_account_id, newer.as_of, newer.currency) = (s.custodian_account_id, s.as_of, s.currency)
-        AND newer.id > s.id AND newer.state = 'accepted' AND newer.states_transactions
-)
-ORDER BY k.custodian_account_id, x.reference, s.as_of DESC, s.id DESC, x.row;
+WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
+    AND b.kind = 'transaction_missing_in_book'
+    AND NOT EXISTS (
+        SELECT FROM statements AS newer
+        WHERE newer.custodian_account_id = s.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
+            AND newer.currency = s.currency AND newer.state = 'accepted' AND newer.states_transactions
+        OFFSET 0
+    );
+
+-- name: forget_repeated
+-- Of a transaction that several statements list the last one counts.
+DELETE FROM their_transactions AS t
+USING (
+    SELECT
+        statement_id, row,
+        row_number() OVER (
+            PARTITION BY custodian_account_id, reference ORDER BY as_of DESC, statement_id DESC, row
+        ) AS place
+    FROM their_transactions
+    JOIN (
+        SELECT custodian_account_id, reference FROM their_transactions
+        GROUP BY custodian_account_id, reference HAVING count(*) > 1
+    ) AS repeated USING (custodian_account_id, reference)
+) AS r
+WHERE (t.statement_id, t.row) = (r.statement_id, r.row) AND r.place > 1;
 
 -- name: unmatch
 -- A transaction that was matched with other figures is matched anew.
 WITH corrected AS (
-    SELECT m.match_id
+    SELECT t.match_id
     FROM their_transactions AS t
     JOIN matched_statement_transactions AS m USING (custodian_account_id, reference)
     JOIN statement_transactions AS old ON (old.statement_id, old.row) = (m.statement_id, m.row)
     JOIN statement_transactions AS new ON (new.statement_id, new.row) = (t.statement_id, t.row)
-    WHERE (old.kind, old.trade_date, old.quantity, old.amount, old.currency)
-            IS DISTINCT FROM (new.kind, new.trade_date, new.quantity, new.amount, new.currency)
-        OR old.instrument_id IS DISTINCT FROM new.instrument_id
+    WHERE t.match_id IS NOT NULL
+        AND (
+            (old.kind, old.trade_date, old.quantity, old.amount, old.currency)
+                IS DISTINCT FROM (new.kind, new.trade_date, new.quantity, new.amount, new.currency)
+            OR old.instrument_id IS DISTINCT FROM new.instrument_id
+        )
 ),
-ours AS (DELETE FROM matched_book_transactions WHERE match_id IN (SELECT match_id FROM corrected))
-DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM corrected);
+ours AS (DELETE FROM matched_book_transactions WHERE match_id IN (SELECT match_id FROM corrected)),
+theirs AS (DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM corrected))
+UPDATE their_transactions SET match_id = NULL WHERE match_id IN (SELECT match_id FROM corrected);
 
 -- name: forget_matched
-DELETE FROM their_transactions AS t
-USING matched_statement_transactions AS m
-WHERE (m.custodian_account_id, m.reference) = (t.custodian_account_id, t.reference);
+DELETE FROM their_transactions WHERE match_id IS NOT NULL;
 
 -- name: ours
--- Rows of the accounts that are looked at which are near in time, and those that are breaks still.
+-- Rows of the accounts that are looked at which are near in time.
 INSERT INTO our_transactions (
     group_id, book_transaction_id, reference, custodian_reference, class, security_id, trade_date, settle_date,
     quantity, amount, currency
@@ -210,24 +298,14 @@ INSERT INTO our_transactions (
 WITH asked AS (
     SELECT group_id FROM taken
     UNION
-    SELECT account_id FROM breaks
-    WHERE account_id BETWEEN :first_account_id AND :last_account_id AND state <> 'closed' AND kind LIKE 'transaction%'
-),
-looked_at AS (
-    SELECT c.group_id, b.id
-    FROM compared AS c
-    JOIN asked USING (group_id)
-    JOIN book_transactions AS b ON b.account_id = c.account_id
-        AND b.trade_date BETWEEN c.as_of - CAST(:look_back_days AS integer) AND c.as_of + 14
-    UNION
-    SELECT c.group_id, CAST(b.evidence #>> '{transaction,book_transaction_id}' AS bigint)
+    SELECT c.group_id
     FROM breaks AS b
     JOIN compared_custodians AS c USING (custodian_account_id)
     WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
-        AND b.kind = 'transaction_missing_at_custodian'
+        AND b.kind LIKE 'transaction%'
 )
 SELECT
-    k.group_id,
+    c.group_id,
     b.id,
     b.reference,
     b.custodian_reference,
@@ -242,59 +320,127 @@ SELECT
     b.quantity,
     b.amount,
     b.currency
-FROM looked_at AS k
-JOIN book_transactions AS b USING (id)
-WHERE NOT EXISTS (SELECT FROM matched_book_transactions AS m WHERE m.book_transaction_id = b.id);
+FROM compared AS c
+JOIN asked USING (group_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM book_transactions
+    WHERE account_id = c.account_id
+        AND trade_date BETWEEN c.as_of - CAST(:look_back_days AS integer) AND c.as_of + 14
+    OFFSET 0
+) AS b
+WHERE NOT EXISTS (SELECT FROM matched_book_transactions AS m WHERE m.book_transaction_id = b.id OFFSET 0);
+
+-- name: ours_again
+-- Those that are breaks still, however old.
+INSERT INTO our_transactions (
+    group_id, book_transaction_id, reference, custodian_reference, class, security_id, trade_date, settle_date,
+    quantity, amount, currency
+)
+SELECT
+    c.group_id,
+    b.id,
+    b.reference,
+    b.custodian_reference,
+    CASE
+        WHEN b.kind IN ('deposit', 'withdrawal') THEN 'cash'
+        WHEN b.kind = 'transfer' AND b.security_id IS NULL THEN 'cash'
+        ELSE b.kind
+    END,
+    b.security_id,
+    b.trade_date,
+    b.settle_date,
+    b.quantity,
+    b.amount,
+    b.currency
+FROM breaks AS k
+JOIN compared_custodians AS c USING (custodian_account_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM book_transactions
+    WHERE id = CAST(k.evidence #>> '{transaction,book_transaction_id}' AS bigint)
+    OFFSET 0
+) AS b
+WHERE k.account_id BETWEEN :first_account_id AND :last_account_id AND k.state <> 'closed'
+    AND k.kind = 'transaction_missing_at_custodian'
+    AND NOT EXISTS (SELECT FROM our_transactions AS o WHERE o.book_transaction_id = b.id)
+    AND NOT EXISTS (SELECT FROM matched_book_transactions AS m WHERE m.book_transaction_id = b.id OFFSET 0);
 
 -- name: match_by_id
-INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
-SELECT nextval('transaction_match_number'), 'id', t.custodian_account_id, t.reference, o.book_transaction_id
-FROM (
-    SELECT *, count(*) OVER (PARTITION BY group_id, reference) AS namesakes FROM their_transactions
-) AS t
-JOIN (
-    SELECT *, count(*) OVER (PARTITION BY group_id, custodian_reference) AS namesakes
-    FROM our_transactions
-    WHERE custodian_reference IS NOT NULL
-) AS o ON (o.group_id, o.custodian_reference) = (t.group_id, t.reference)
-WHERE t.namesakes = 1 AND o.namesakes = 1;
+-- An id that stands for several rows of a group stands for none.
+INSERT INTO newly_matched (
+    match_id, rule, custodian_account_id, reference, statement_id, row, book_transaction_id, agrees
+)
+SELECT
+    nextval('transaction_match_number'), 'id', t.custodian_account_id, t.reference, t.statement_id, t.row,
+    o.book_transaction_id,
+    (t.quantity, t.amount, t.currency, t.security_id)
+        IS NOT DISTINCT FROM (o.quantity, o.amount, o.currency, o.security_id)
+FROM their_transactions AS t
+JOIN our_transactions AS o ON (o.group_id, o.custodian_reference) = (t.group_id, t.reference)
+WHERE (t.group_id, t.reference) NOT IN (
+        SELECT group_id, reference FROM their_transactions GROUP BY group_id, reference HAVING count(*) > 1
+    )
+    AND (t.group_id, t.reference) NOT IN (
+        SELECT group_id, custodian_reference FROM our_transactions
+        WHERE custodian_reference IS NOT NULL
+        GROUP BY group_id, custodian_reference HAVING count(*) > 1
+    );
+
+-- name: keep_their_rest
+INSERT INTO their_rest
+SELECT t.*
+FROM their_transactions AS t
+WHERE NOT EXISTS (SELECT FROM newly_matched AS m WHERE (m.statement_id, m.row) = (t.statement_id, t.row));
+
+-- name: keep_our_rest
+INSERT INTO our_rest
+SELECT o.*
+FROM our_transactions AS o
+WHERE NOT EXISTS (SELECT FROM newly_matched AS m WHERE m.book_transaction_id = o.book_transaction_id);
 
 -- name: match_by_figures
 -- Rows that say the same are as good as each other: the first goes with the first.
-INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
-SELECT nextval('transaction_match_number'), 'figures', t.custodian_account_id, t.reference, o.book_transaction_id
-FROM (
+WITH pairs AS (
     SELECT
-        *,
-        row_number() OVER (
-            PARTITION BY group_id, class, security_id, trade_date, coalesce(quantity, 0), coalesce(amount, 0), currency
-            ORDER BY reference, custodian_account_id
-        ) AS place
-    FROM their_rest
-    WHERE security_id IS NOT NULL OR NOT is_of_a_security
-) AS t
-JOIN (
-    SELECT
-        *,
-        row_number() OVER (
-            PARTITION BY group_id, class, security_id, trade_date, quantity, amount, currency
-            ORDER BY reference, book_transaction_id
-        ) AS place
-    FROM our_rest
-) AS o
-    ON (o.group_id, o.class, coalesce(o.security_id, 0), o.trade_date, o.quantity, o.amount, o.currency, o.place)
-        = (
-            t.group_id, t.class, coalesce(t.security_id, 0), t.trade_date, coalesce(t.quantity, 0),
-            coalesce(t.amount, 0), t.currency, t.place
-        );
+        nextval('transaction_match_number') AS match_id, t.custodian_account_id, t.reference, t.statement_id, t.row,
+        o.book_transaction_id
+    FROM (
+        SELECT
+            *,
+            row_number() OVER (
+                PARTITION BY
+                    group_id, class, security_id, trade_date, coalesce(quantity, 0), coalesce(amount, 0), currency
+                ORDER BY reference, custodian_account_id
+            ) AS place
+        FROM their_rest
+        WHERE security_id IS NOT NULL OR NOT is_of_a_security
+    ) AS t
+    JOIN (
+        SELECT
+            *,
+            row_number() OVER (
+                PARTITION BY group_id, class, security_id, trade_date, quantity, amount, currency
+                ORDER BY reference, book_transaction_id
+            ) AS place
+        FROM our_rest
+    ) AS o
+        ON (o.group_id, o.class, coalesce(o.security_id, 0), o.trade_date, o.quantity, o.amount, o.currency, o.place)
+            = (
+                t.group_id, t.class, coalesce(t.security_id, 0), t.trade_date, coalesce(t.quantity, 0),
+                coalesce(t.amount, 0), t.currency, t.place
+            )
+),
+theirs AS (DELETE FROM their_rest AS t USING pairs AS p WHERE (t.statement_id, t.row) = (p.statement_id, p.row)),
+ours AS (DELETE FROM our_rest AS o USING pairs AS p WHERE o.book_transaction_id = p.book_transaction_id)
+INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, statement_id, row, book_transaction_id)
+SELECT match_id, 'figures', custodian_account_id, reference, statement_id, row, book_transaction_id FROM pairs;
 
 -- name: find_candidates
 -- Pairs that may be the same: class, security and currency agree as far as both sides say, quantity and amount to the
 -- tolerance, a date to the given number of business days.
-INSERT INTO candidates (custodian_account_id, reference, book_transaction_id, place)
+INSERT INTO candidates (statement_id, row, book_transaction_id, place)
 SELECT
-    t.custodian_account_id,
-    t.reference,
+    t.statement_id,
+    t.row,
     o.book_transaction_id,
     row_number() OVER (
         ORDER BY
@@ -317,7 +463,7 @@ JOIN our_rest AS o
         OR o.security_id IS NULL AND o.class IN ('cash', 'other')
     )
     AND num_nonnulls(t.quantity, t.amount) > 0
-JOIN compared AS c ON c.group_id = t.group_id AND c.account_id = c.group_id
+JOIN compared AS c ON c.group_id = t.group_id AND c.is_first
 LEFT JOIN securities AS s ON s.id = t.security_id
 CROSS JOIN LATERAL (
     SELECT
@@ -352,37 +498,42 @@ WHERE near.days <= :match_days
 -- name: match_best
 -- Pairs of which neither side has a better one; again until none is left.
 WITH best AS (
-    SELECT custodian_account_id, reference, book_transaction_id
+    SELECT statement_id, row, book_transaction_id
     FROM (
         SELECT
             *,
-            min(place) OVER (PARTITION BY custodian_account_id, reference) AS best_of_theirs,
+            min(place) OVER (PARTITION BY statement_id, row) AS best_of_theirs,
             min(place) OVER (PARTITION BY book_transaction_id) AS best_of_ours
         FROM candidates
     ) AS ranked
     WHERE place = best_of_theirs AND place = best_of_ours
 ),
 matched AS (
-    INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
-    SELECT nextval('transaction_match_number'), 'figures', custodian_account_id, reference, book_transaction_id
-    FROM best
-)
+    INSERT INTO newly_matched (
+        match_id, rule, custodian_account_id, reference, statement_id, row, book_transaction_id
+    )
+    SELECT
+        nextval('transaction_match_number'), 'figures', t.custodian_account_id, t.reference, t.statement_id, t.row,
+        b.book_transaction_id
+    FROM best AS b
+    JOIN their_rest AS t USING (statement_id, row)
+),
+theirs AS (DELETE FROM their_rest AS t USING best AS b WHERE (t.statement_id, t.row) = (b.statement_id, b.row)),
+ours AS (DELETE FROM our_rest AS o USING best AS b WHERE o.book_transaction_id = b.book_transaction_id)
 DELETE FROM candidates AS c
 USING best AS b
-WHERE (c.custodian_account_id, c.reference) = (b.custodian_account_id, b.reference)
-    OR c.book_transaction_id = b.book_transaction_id;
+WHERE (c.statement_id, c.row) = (b.statement_id, b.row) OR c.book_transaction_id = b.book_transaction_id;
 
 -- name: match_groups
 -- Several of ours that are one of theirs, or the other way round: they share a reference, and sum to the same.
-INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, book_transaction_id)
 WITH theirs AS (
     SELECT
         group_id, currency, security_id, shared,
         count(*) AS rows,
         coalesce(sum(quantity), 0) AS quantity,
         coalesce(sum(amount), 0) AS amount,
-        array_agg(custodian_account_id) AS custodian_account_ids,
-        array_agg(reference) AS reference_list
+        array_agg(statement_id) AS statement_ids,
+        array_agg(row) AS row_numbers
     FROM (
         SELECT *, CASE WHEN :by_group THEN group_reference ELSE reference END AS shared FROM their_rest
     ) AS named
@@ -401,7 +552,7 @@ ours AS (
     GROUP BY group_id, currency, security_id, custodian_reference
 ),
 agreed AS (
-    SELECT nextval('transaction_match_number') AS match_id, t.custodian_account_ids, t.reference_list, o.book_transaction_ids
+    SELECT nextval('transaction_match_number') AS match_id, t.statement_ids, t.row_numbers, o.book_transaction_ids
     FROM theirs AS t
     JOIN ours AS o
         ON (o.group_id, o.currency, o.shared) = (t.group_id, t.currency, t.shared)
@@ -415,22 +566,37 @@ agreed AS (
             ORDER BY currency IS NULL
             LIMIT 1
         ), 0)
+),
+their_places AS (
+    SELECT a.match_id, place.statement_id, place.row
+    FROM agreed AS a
+    CROSS JOIN unnest(a.statement_ids, a.row_numbers) AS place (statement_id, row)
+),
+our_places AS (
+    SELECT a.match_id, ours.book_transaction_id
+    FROM agreed AS a
+    CROSS JOIN unnest(a.book_transaction_ids) AS ours (book_transaction_id)
+),
+their_share AS (
+    DELETE FROM their_rest AS t USING their_places AS p WHERE (t.statement_id, t.row) = (p.statement_id, p.row)
+    RETURNING p.match_id, t.custodian_account_id, t.reference, t.statement_id, t.row
+),
+our_share AS (
+    DELETE FROM our_rest AS o USING our_places AS p WHERE o.book_transaction_id = p.book_transaction_id
+    RETURNING p.match_id, o.book_transaction_id
 )
-SELECT match_id, 'group', theirs.custodian_account_id, theirs.reference, NULL
-FROM agreed
-CROSS JOIN unnest(custodian_account_ids, reference_list) AS theirs (custodian_account_id, reference)
+INSERT INTO newly_matched (match_id, rule, custodian_account_id, reference, statement_id, row, book_transaction_id)
+SELECT match_id, 'group', custodian_account_id, reference, statement_id, row, NULL FROM their_share
 UNION ALL
-SELECT match_id, 'group', NULL, NULL, ours.book_transaction_id
-FROM agreed
-CROSS JOIN unnest(book_transaction_ids) AS ours (book_transaction_id);
+SELECT match_id, 'group', NULL, NULL, NULL, NULL, book_transaction_id FROM our_share;
 
 -- name: keep_theirs
 INSERT INTO matched_statement_transactions (
     custodian_account_id, reference, match_id, run_id, rule, statement_id, row
 )
-SELECT m.custodian_account_id, m.reference, m.match_id, :run_id, m.rule, t.statement_id, t.row
-FROM newly_matched AS m
-JOIN their_transactions AS t USING (custodian_account_id, reference);
+SELECT custodian_account_id, reference, match_id, :run_id, rule, statement_id, row
+FROM newly_matched
+WHERE statement_id IS NOT NULL;
 
 -- name: keep_ours
 INSERT INTO matched_book_transactions (book_transaction_id, match_id, run_id, rule)

@@ -25,46 +25,27 @@ def match_transactions(session: Session, shard: Mapping[str, Any]) -> None:
     if not session.execute(sql("has_work"), shard).scalar_one():
         return
     session.execute(sql("withdraw"))
-    session.execute(sql("theirs"), shard)
+    session.execute(sql("theirs"))
+    session.execute(sql("theirs_again"), shard)
+    session.execute(sql("forget_repeated"))
     session.execute(sql("unmatch"))
     session.execute(sql("forget_matched"))
     session.execute(sql("ours"), {**shard, "look_back_days": LOOK_BACK_DAYS})
-    for name in ("their_transactions", "our_transactions"):
-        session.execute(text(f"ANALYZE {name}"))
+    session.execute(sql("ours_again"), shard)
+    session.execute(text("ANALYZE their_transactions, our_transactions"))
     session.execute(sql("match_by_id"))
-    session.execute(text("ANALYZE newly_matched"))
-    _match_rest(session, "match_by_figures")
-    session.execute(text("ANALYZE newly_matched"))
-    _match_rest(session, "find_candidates", match_days=MATCH_DAYS)
+    session.execute(sql("keep_their_rest"))
+    session.execute(sql("keep_our_rest"))
+    session.execute(sql("match_by_figures"))
+    session.execute(text("ANALYZE their_rest, our_rest, newly_matched"))
+    session.execute(sql("find_candidates"), {"match_days": MATCH_DAYS})
     while session.execute(sql("match_best")).rowcount:  # type: ignore[attr-defined]
         pass
     for by_group in (False, True):
-        _match_rest(session, "match_groups", by_group=by_group)
+        session.execute(sql("match_groups"), {"by_group": by_group})
     session.execute(sql("keep_theirs"), shard)
     session.execute(sql("keep_ours"), shard)
     session.execute(sql("done"), shard)
-    _match_rest(session, "their_leftovers")
-    _match_rest(session, "our_leftovers")
+    session.execute(sql("their_leftovers"))
+    session.execute(sql("our_leftovers"))
     session.execute(sql("disagreements"), shard)
-
-
-#: What no match has so far.
-_REST = """
-    WITH their_rest AS NOT MATERIALIZED (
-        SELECT t.*
-        FROM their_transactions AS t
-        WHERE NOT EXISTS (
-            SELECT FROM newly_matched AS m
-            WHERE (m.custodian_account_id, m.reference) = (t.custodian_account_id, t.reference)
-        )
-    ),
-    our_rest AS NOT MATERIALIZED (
-        SELECT o.*
-        FROM our_transactions AS o
-        WHERE NOT EXISTS (SELECT FROM newly_matched AS m WHERE m.book_transaction_id = o.book_transaction_id)
-    )
-"""
-
-
-def _match_rest(session: Session, name: str, **parameters: Any) -> None:
-    session.execute(sql(name, before=_REST), parameters)

@@ -8,9 +8,9 @@ from sqlalchemy import TextClause, text
 
 
 @cache
-def sql(name: str, *, before: str = "") -> TextClause:
-    """Return the statement of that name, with `before` put in front of it."""
-    return text(before + _statements()[name])
+def sql(name: str) -> TextClause:
+    """Return the statement of that name."""
+    return text(_statements()[name])
 
 
 @cache
