@@ -192,7 +192,9 @@ CROSS JOIN LATERAL (
             ORDER BY p.statement_id, p.row
         ) AS rows
     FROM unnest(f.their_statements, f.their_rows) AS place (statement_id, row)
-    JOIN statement_positions AS p USING (statement_id, row)
+    CROSS JOIN LATERAL (
+        SELECT * FROM statement_positions WHERE statement_id = place.statement_id AND row = place.row OFFSET 0
+    ) AS p
     JOIN instruments AS i ON i.id = p.instrument_id
 ) AS stated
 LEFT JOIN settled ON (settled.group_id, settled.security_id) = (f.group_id, f.security_id);
@@ -207,13 +209,17 @@ WITH theirs AS (
     SELECT c.group_id, s.currency, sum(s.amount) AS amount
     FROM compared AS c
     CROSS JOIN unnest(c.cash_statements) AS stated (statement_id)
-    JOIN statement_cash AS s USING (statement_id)
+    CROSS JOIN LATERAL (
+        SELECT currency, amount FROM statement_cash WHERE statement_id = stated.statement_id OFFSET 0
+    ) AS s
     GROUP BY 1, 2
 ),
 ours AS (
     SELECT c.group_id, b.currency, sum(b.amount_traded) AS amount
     FROM compared AS c
-    JOIN book_cash AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
+    CROSS JOIN LATERAL (
+        SELECT currency, amount_traded FROM book_cash WHERE account_id = c.account_id AND as_of = c.book_as_of OFFSET 0
+    ) AS b
     GROUP BY 1, 2
 )
 SELECT

@@ -58,6 +58,7 @@ _MAPPED = """
     WHERE d.last_day BETWEEN m.valid_from AND m.valid_to
 """
 
+#: First by what has several mappings on any days, which two indexes say; of those, what has several on this one.
 _SHARED = text(
     f"""
     SELECT custodian_account_id, account_id, valid_from
@@ -66,7 +67,16 @@ _SHARED = text(
             *,
             count(*) OVER (PARTITION BY account_id) AS of_the_account,
             count(*) OVER (PARTITION BY custodian_account_id) AS of_the_custodian_account
-        FROM ({_MAPPED} AND a.active) AS mapped
+        FROM (
+            {_MAPPED} AND a.active
+                AND (
+                    m.account_id IN (SELECT account_id FROM account_mappings GROUP BY account_id HAVING count(*) > 1)
+                    OR m.custodian_account_id IN (
+                        SELECT custodian_account_id FROM account_mappings
+                        GROUP BY custodian_account_id HAVING count(*) > 1
+                    )
+                )
+        ) AS mapped
     ) AS counted
     WHERE of_the_account > 1 OR of_the_custodian_account > 1
     ORDER BY account_id, custodian_account_id

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.book import Account, AccountMapping, resolve_instruments
 from app.calendars import last_cut_off_day, last_ended_business_day
 from app.errors import BadInputError
-from app.jobs import enqueue
+from app.jobs import enqueue_many
 from app.reconciliation.compare import ShardCounts, compare_shard, cutoff_key
 from app.reconciliation.links import link_accounts
 from app.reconciliation.models import Run, RunShard
@@ -80,8 +80,11 @@ def start_run(
                 for number, (first, last) in enumerate(shards, start=1)
             ],
         )
-    for number in range(1, len(shards) + 1):
-        enqueue(session, SHARD_TASK, f"run:{run_id}:shard:{number}", {"run_id": run_id, "shard": number})
+    enqueue_many(
+        session,
+        SHARD_TASK,
+        {f"run:{run_id}:shard:{number}": {"run_id": run_id, "shard": number} for number in range(1, len(shards) + 1)},
+    )
     return run_id
 
 
