@@ -95,14 +95,17 @@ def mappings() -> None:
 
     folder = get_settings().statement_mappings_dir
     found = load_mappings(folder)
-    if not found:
+    if not found.usable and not found.broken:
         output().print(f"There is no mapping in {folder}.")
         return
     table = plain_table("mapping", "custodian", "holds", "files")
-    for file in found:
+    for file in found.usable:
         mapping = file.mapping
         table.add_row(cell(file.path.name), cell(mapping.custodian), mapping.holds, cell(", ".join(mapping.patterns)))
-    output().print(table)
+    if found.usable:
+        output().print(table)
+    if found.broken:
+        raise BadInputError("\n".join(broken.error for broken in found.broken))
 
 
 @app.command("accept")

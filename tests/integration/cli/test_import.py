@@ -1,5 +1,7 @@
 """`book import`, `import` and `statements`: what comes in, and what becomes of what does not."""
 
+import shutil
+
 import pytest
 
 from tests import factories as make
@@ -114,6 +116,8 @@ def test_mappings_are_listed_and_a_mistake_in_one_is_told_with_its_key(tmp_path)
     assert lines(done.stdout)[1].split() == ["lakebank_positions.toml", "lakebank", "positions", "LKB_POS_*.csv"]
 
     (tmp_path / "bad.toml").write_text("kustodian = 1")
+    shutil.copy("docs/mappings/lakebank_positions.toml", tmp_path)
     done = run("statements", "mappings", STATEMENT_MAPPINGS_DIR=str(tmp_path))
-    assert done.returncode != 0
+    assert done.returncode == 2
+    assert lines(done.stdout)[1].startswith("lakebank_positions.toml ")
     assert "bad.toml: kustodian is no key here; is it custodian?" in done.stderr
