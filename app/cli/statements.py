@@ -55,6 +55,8 @@ def import_statements(
         counts[result.state] += 1
         counts["held back"] += bool(result.held)
         console.print(Text.assemble((f"{state:<9}", _STYLES[state]), " ", cell(text)))
+        for note in result.notes:
+            console.print(f"{'':<9} {cell(note)}")
     if not any(counts.values()):
         console.print(f"There is no file in {', '.join(map(str, paths))}.")
         return

@@ -52,9 +52,10 @@ def test_each_file_has_its_line_and_a_bad_one_keeps_no_other_out(inbox):
     assert "no account here has the number 'stranger'" in told[2]
     assert told[3] == "known d.ofx: loaded before"
     assert told[4] == "loaded e.ofx: 1 statement, 3 positions, 0 transactions"
-    assert told[5].startswith("refused ")
-    assert "there is no such file" in told[5]
-    assert told[6] == "6 files: 2 loaded, 1 known, 3 refused"
+    assert told[5].startswith("custodian.example A-1 of 2024-01-31: it replaces statement ")
+    assert told[6].startswith("refused ")
+    assert "there is no such file" in told[6]
+    assert told[7] == "6 files: 2 loaded, 1 known, 3 refused"
     assert done.returncode == 1
 
 
