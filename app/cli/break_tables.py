@@ -76,7 +76,7 @@ def history_table(events: Sequence[BreakEventView]) -> Table:
         what = ", ".join(word for word in (done, event.kind, event.explanation) if word)
         what += f": {event.reason}" if event.reason else ""
         by = event.actor if event.run_id is None else f"run {event.run_id}, {event.actor}"
-        if event.db_user not in {"", event.actor}:
+        if event.db_user != event.actor:
             by += f" (database login {event.db_user})"
         table.add_row(
             f"{event.happened_at:%Y-%m-%d %H:%M}",

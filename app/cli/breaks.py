@@ -106,7 +106,7 @@ def list_(
     now = datetime.now(UTC)
     with session_scope() as session:
         wanted = _filter(session, account, states, assignee, age, with_closed=all_)
-        print_breaks(output(), list_breaks(session, wanted=wanted, now=now), limit=limit)
+        print_breaks(output(), list_breaks(session, wanted, now=now), limit=limit)
         print_ages(output(), count_breaks_by_age(session, wanted, now=now), get_settings().base_currency)
 
 
@@ -179,7 +179,7 @@ def export(
     write = _write_csv if format_ is Format.CSV else _write_json
     with session_scope() as session:
         wanted = _filter(session, account, states, assignee, age, with_closed=all_)
-        breaks = list_breaks(session, wanted=wanted, now=datetime.now(UTC))
+        breaks = list_breaks(session, wanted, now=datetime.now(UTC))
         if path is None:
             write(breaks, sys.stdout)
         else:

@@ -61,10 +61,10 @@ class BreakView:
     valuation: dict[str, Any]
     evidence: dict[str, Any]
     #: The login of the person who looks after it.
-    assignee: str | None = None
+    assignee: str | None
     #: The date at which it opened, and the business days since; None when it is closed.
-    opened_as_of: date | None = None
-    age: int | None = None
+    opened_as_of: date
+    age: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class BreakEventView:
     difference: Decimal | None
     explanation: str
     #: What the person said of it, and whom it was given to.
-    reason: str = ""
-    assignee: str | None = None
+    reason: str
+    assignee: str | None
     #: The database's login.
-    db_user: str = ""
+    db_user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +115,21 @@ class BreakFilter:
 
 
 def list_breaks(
-    session: Session,
-    *,
-    account: str | None = None,
-    with_closed: bool = False,
-    wanted: BreakFilter | None = None,
-    now: datetime | None = None,
+    session: Session, wanted: BreakFilter | None = None, *, now: datetime | None = None
 ) -> Iterator[BreakView]:
-    """Give the breaks that are not closed: first those whose value is not known, then the largest ones.
+    """Give breaks: first those whose value is not known, then the largest ones.
 
     They come row by row from the server, so a million need no memory.
 
     Args:
         session: the transaction to read in.
-        account: only this account's, by its code.
-        with_closed: closed ones as well.
-        wanted: says more closely which, instead of the two above.
+        wanted: which; all that are not closed, if left out.
         now: the time that ages count to; the clock's, if left out.
     """
-    wanted = wanted or BreakFilter(account=account, with_closed=with_closed)
     ages = Ages(now or datetime.now(UTC))
     query = (
         _select_breaks()
-        .where(*wanted.conditions(session, ages))
+        .where(*(wanted or BreakFilter()).conditions(session, ages))
         .order_by(Break.value.desc().nulls_first(), Account.code, Security.code.nulls_last(), Break.subject, Break.id)
     )
     for row in session.execute(query.execution_options(yield_per=1000)):

@@ -72,6 +72,6 @@ def test_breaks_are_counted_and_filtered_by_age(session):
         ("4-7", 0, Decimal(0), 0),
         ("8+", 0, Decimal(0), 0),
     ]
-    (found,) = list_breaks(session, wanted=BreakFilter(bucket=bucket_named("2-3")), now=NOW)
+    (found,) = list_breaks(session, BreakFilter(bucket=bucket_named("2-3")), now=NOW)
     assert found.age == 2
-    assert [view.age for view in list_breaks(session, with_closed=True, now=NOW)] == [2, 1, None]
+    assert [view.age for view in list_breaks(session, BreakFilter(with_closed=True), now=NOW)] == [2, 1, None]
