@@ -186,7 +186,7 @@ def explain(explanations: Sequence[Mapping[str, Any]], remainder: Decimal | None
     """Say in words why a difference is expected, and on which rows that rests; or what is known of it, if it is not."""
     if "expected" in evidence:
         return _overdue(evidence)
-    texts = [_WORDS[explanation["kind"]](explanation) for explanation in explanations]
+    texts = [_reason(explanation) for explanation in explanations]
     if texts and remainder:
         accounted = sum((Decimal(explanation.get("amount", 0)) for explanation in explanations), Decimal(0))
         return f"in part {'; '.join(texts)} ({accounted:+f}); {remainder:+f} is left"
@@ -195,7 +195,8 @@ def explain(explanations: Sequence[Mapping[str, Any]], remainder: Decimal | None
     return "; ".join(texts)
 
 
-def _listed(heading: str, explanation: Mapping[str, Any], words: Callable[[Mapping[str, Any]], str]) -> str:
+def _reason(explanation: Mapping[str, Any]) -> str:
+    heading, words = _REASONS[explanation["kind"]]
     rows = [words(row) for row in explanation.get("rows", [])]
     return f"{heading}: {', '.join(rows)}" if rows else heading
 
@@ -231,14 +232,15 @@ def _other_account(row: Mapping[str, Any]) -> str:
     return f"{row['account']} has {-Decimal(row['amount']):+f} (break {row['break_id']})"
 
 
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "split": lambda explanation: _listed("split", explanation, _split),
-    "unsettled_trades": lambda explanation: _listed("unsettled trades", explanation, _trade),
-    "accrued_income": lambda explanation: _listed("accrued income", explanation, _income),
-    "fee": lambda explanation: _listed("fee", explanation, _fee),
-    "fx_rounding": lambda explanation: _listed("rounding of conversions", explanation, _converted),
-    "rounding": lambda explanation: _listed("rounding", explanation, _rounding),
-    "other_account": lambda explanation: _listed("booked in another account", explanation, _other_account),
+#: What each kind of explanation is called, and the words for a row that it rests on.
+_REASONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "split": ("split", _split),
+    "unsettled_trades": ("unsettled trades", _trade),
+    "accrued_income": ("accrued income", _income),
+    "fee": ("fee", _fee),
+    "fx_rounding": ("rounding of conversions", _converted),
+    "rounding": ("rounding", _rounding),
+    "other_account": ("booked in another account", _other_account),
 }
 
 

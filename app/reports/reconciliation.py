@@ -145,7 +145,7 @@ def _gather(session: Session, run: RunDigest, now: datetime) -> _Content:
             days = view.age or 0
             oldest = max(oldest, days)
             kind.open += 1
-            next(age for age in ages if age.bucket.last is None or days <= age.bucket.last).open += 1
+            next(age for age in ages if age.bucket.holds(days)).open += 1
             accounts_open.add(view.account)
         elif group == "explained":
             kind.explained += 1

@@ -36,7 +36,7 @@ def test_each_account_has_its_own_days():
 
 def test_every_age_is_in_one_bucket():
     for age in range(30):
-        assert len([b for b in BUCKETS if b.first <= age and (b.last is None or age <= b.last)]) == 1
+        assert len([bucket for bucket in BUCKETS if bucket.holds(age)]) == 1
     assert [bucket_named(bucket.name) for bucket in BUCKETS] == list(BUCKETS)
     assert bucket_named("9") is None
 
