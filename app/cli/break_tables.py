@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from app.cli.breaks import State
 from app.cli.terminal import cell, plain_table
 from app.reconciliation import BreakEventView, BreakView, BucketCount
 from app.reports import figure, money, signed
 
-_STATES = ("open", "assigned", "explained", "resolved", "written_off", "closed")
 #: Texts are wrapped to no less than this.
 _NARROWEST_TEXT = 16
 _NARROWEST_NAME = 12
@@ -36,7 +36,7 @@ def print_breaks(console: Console, breaks: Iterable[BreakView], *, limit: int) -
         breaks: in the order in which they are to stand.
         limit: how many of each state are printed; how many more there are is said.
     """
-    states = {state: _Shown() for state in _STATES}
+    states = {state.value: _Shown() for state in State}
     for view in breaks:
         shown = states[view.state]
         shown.count += 1
@@ -76,7 +76,7 @@ def history_table(events: Sequence[BreakEventView]) -> Table:
         what = ", ".join(word for word in (done, event.kind, event.explanation) if word)
         what += f": {event.reason}" if event.reason else ""
         by = event.actor if event.run_id is None else f"run {event.run_id}, {event.actor}"
-        if event.db_user not in {"", event.actor}:
+        if event.db_user != event.actor:
             by += f" (database login {event.db_user})"
         table.add_row(
             f"{event.happened_at:%Y-%m-%d %H:%M}",

@@ -5,7 +5,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from app.cli import break_actions
+from app.cli.files import whole_file
 from app.cli.terminal import cell, facts, output
 from app.errors import BadInputError
 
@@ -33,7 +34,7 @@ app.command("write-off")(break_actions.write_off)
 
 
 class State(StrEnum):
-    """The states of a break."""
+    """The states of a break, in the order in which they are shown."""
 
     OPEN = "open"
     ASSIGNED = "assigned"
@@ -106,7 +107,7 @@ def list_(
     now = datetime.now(UTC)
     with session_scope() as session:
         wanted = _filter(session, account, states, assignee, age, with_closed=all_)
-        print_breaks(output(), list_breaks(session, wanted=wanted, now=now), limit=limit)
+        print_breaks(output(), list_breaks(session, wanted, now=now), limit=limit)
         print_ages(output(), count_breaks_by_age(session, wanted, now=now), get_settings().base_currency)
 
 
@@ -179,11 +180,12 @@ def export(
     write = _write_csv if format_ is Format.CSV else _write_json
     with session_scope() as session:
         wanted = _filter(session, account, states, assignee, age, with_closed=all_)
-        breaks = list_breaks(session, wanted=wanted, now=datetime.now(UTC))
+        breaks = list_breaks(session, wanted, now=datetime.now(UTC))
         if path is None:
             write(breaks, sys.stdout)
-        else:
-            _write_file(path, breaks, write)
+            return
+        with whole_file(path) as file:
+            write(breaks, file)
 
 
 def _filter(
@@ -210,22 +212,6 @@ def _filter(
         assignee=assignee,
         bucket=bucket,
     )
-
-
-def _write_file(
-    path: Path, breaks: Iterable["BreakView"], write: Callable[[Iterable["BreakView"], TextIO], None]
-) -> None:
-    """Write a file that is there as a whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        try:
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                write(breaks, file)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInputError(f"the file can't be written ({error.strerror})", where=str(path)) from error
 
 
 def _write_csv(breaks: Iterable["BreakView"], file: TextIO) -> None:

@@ -30,7 +30,8 @@ def canary(
 ) -> None:
     """Send a task through each queue, and show which worker answered, of which release, and how fast.
 
-    A worker answers when its database does. Exit code 1 when a queue gave no answer in time, or none of that release.
+    A worker answers when its database does. Exit code 1 when a queue gave no answer in time, or none of that release
+    or of this host.
     """
     import socket
 

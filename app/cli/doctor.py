@@ -62,7 +62,7 @@ class Check:
 
 
 def doctor() -> None:
-    """Look at the settings, broker, result backend, database, migrations, mail server and workers.
+    """Look at the settings, broker, result backend, database, migrations, mappings, mail server and workers.
 
     Says of each what was tried, what answered, and what to do. Nothing is changed and no mail is sent. Exit code
     1 when something that is needed fails.
@@ -90,6 +90,7 @@ def _checks(settings: "Settings") -> list[Check]:
         Check("result backend", backend, _look_at_result_backend),
         Check("database", database, _look_at_database),
         Check("migrations", "", _look_at_migrations, needs="database"),
+        Check("mappings", str(settings.statement_mappings_dir), lambda: _look_at_mappings(settings)),
         Check("mail", mail, lambda: _look_at_mail(settings)),
         Check("workers", "", _look_at_workers, needs="broker"),
     ]
@@ -112,7 +113,7 @@ def _told(check: Check, finding: Finding) -> Table:
     table.add_column(width=_LONGEST_NAME, style="bold")
     table.add_column(width=len(State.FAILED), style=_STYLES[finding.state])
     table.add_column(overflow="fold")
-    lines = [line for line in (check.tried, finding.text, finding.advice) if line]
+    lines = [line for line in (check.tried, *finding.text.splitlines(), finding.advice) if line]
     table.add_row(check.name, finding.state, "\n".join(cell(line) for line in lines))
     return table
 
@@ -201,6 +202,19 @@ def _look_at_migrations() -> Finding:
         f"the tables are {f'at {current}' if current else 'not there'}; this version works with {head}",
         "`python -m app migrate` brings them there.",
     )
+
+
+def _look_at_mappings(settings: "Settings") -> Finding:
+    from app.statements import load_mappings
+
+    mappings = load_mappings(settings.statement_mappings_dir)
+    if mappings.broken:
+        return Finding(
+            State.FAILED,
+            "\n".join(mapping.error for mapping in mappings.broken),
+            "Files that such a mapping may be for are refused until it is put right; all others are read.",
+        )
+    return Finding(State.OK, f"all {len(mappings.usable)} can be used" if mappings.usable else "there is none")
 
 
 def _look_at_mail(settings: "Settings") -> Finding:

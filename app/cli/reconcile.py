@@ -149,14 +149,14 @@ def _no_worker() -> str:
 
 def _show(session: "Session", run_id: int) -> None:
     from app.cli.break_tables import print_breaks
-    from app.reconciliation import list_breaks
+    from app.reconciliation import BreakFilter, list_breaks
     from app.reports import digest_run
 
     console = output()
     run = digest_run(session, run_id, most_lacks=_MOST_LACKS)
     console.print(_headline(run))
     console.print()
-    print_breaks(console, list_breaks(session, account=run.account), limit=_MOST_BREAKS)
+    print_breaks(console, list_breaks(session, BreakFilter(run.account)), limit=_MOST_BREAKS)
     _print_lacks(console, run)
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from rich.text import Text
 
+from app.cli.files import whole_file
 from app.cli.terminal import cell, output, plain_table, printable
-from app.errors import BadInputError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -88,16 +88,8 @@ def show(
         if path is None:
             write(sections, sys.stdout)
             return
-        unfinished = path.with_name(f"{path.name}.unfinished")
-        try:
-            try:
-                with unfinished.open("w", encoding="utf-8") as file:
-                    write(sections, file)
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-        except OSError as error:
-            raise BadInputError(f"the file can't be written ({error.strerror})", where=str(path)) from error
+        with whole_file(path) as file:
+            write(sections, file)
 
 
 @app.command("sign-off")

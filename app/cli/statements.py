@@ -55,6 +55,8 @@ def import_statements(
         counts[result.state] += 1
         counts["held back"] += bool(result.held)
         console.print(Text.assemble((f"{state:<9}", _STYLES[state]), " ", cell(text)))
+        for note in result.notes:
+            console.print(f"{'':<9} {cell(note)}")
     if not any(counts.values()):
         console.print(f"There is no file in {', '.join(map(str, paths))}.")
         return
@@ -95,14 +97,17 @@ def mappings() -> None:
 
     folder = get_settings().statement_mappings_dir
     found = load_mappings(folder)
-    if not found:
+    if not found.usable and not found.broken:
         output().print(f"There is no mapping in {folder}.")
         return
     table = plain_table("mapping", "custodian", "holds", "files")
-    for file in found:
+    for file in found.usable:
         mapping = file.mapping
         table.add_row(cell(file.path.name), cell(mapping.custodian), mapping.holds, cell(", ".join(mapping.patterns)))
-    output().print(table)
+    if found.usable:
+        output().print(table)
+    if found.broken:
+        raise BadInputError("\n".join(broken.error for broken in found.broken))
 
 
 @app.command("accept")

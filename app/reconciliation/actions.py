@@ -55,7 +55,7 @@ def comment(session: Session, break_ids: Sequence[int], text: str, *, by: Person
     Raises:
         BadInputError: one of them is not there, or nothing is said.
     """
-    reason = _words(text, "--text")
+    reason = _words(text, "a comment", "--text")
     for found in _lock(session, break_ids, lambda _: None):
         _tell(session, found, "commented", by, reason=reason)
 
@@ -66,7 +66,7 @@ def resolve(session: Session, break_ids: Sequence[int], reason: str, *, by: Pers
     Raises:
         BadInputError: one of them is not there or not pending, or no reason is given.
     """
-    reason = _words(reason, "--reason")
+    reason = _words(reason, "a reason", "--reason")
     for found in _lock(session, break_ids, _must_be(PENDING, "resolved")):
         _change(session, found, state="resolved")
         _tell(session, found, "resolved", by, reason=reason)
@@ -90,7 +90,7 @@ def write_off(session: Session, break_ids: Sequence[int], reason: str, *, by: Pe
         BadInputError: one of them is not there, not pending, has no difference, was proposed by the same person, or
             needs two people and this may be anybody; or no reason is given.
     """
-    reason = _words(reason, "--reason")
+    reason = _words(reason, "a reason", "--reason")
     results = []
     for found in _lock(session, break_ids, _must_be_difference):
         proposal = _standing_proposal(session, found)
@@ -157,10 +157,10 @@ def _must_be_difference(found: Any) -> None:
         )
 
 
-def _words(text: str, where: str) -> str:
+def _words(text: str, what: str, where: str) -> str:
     words = text.strip()
     if not words:
-        raise BadInputError("a reason is needed, in words", where=where)
+        raise BadInputError(f"{what} is needed, in words", where=where)
     return words
 
 

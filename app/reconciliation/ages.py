@@ -22,6 +22,10 @@ class AgeBucket:
     #: None is: and all above.
     last: int | None
 
+    def holds(self, age: int) -> bool:
+        """Whether an age is one of these."""
+        return self.first <= age and (self.last is None or age <= self.last)
+
 
 BUCKETS = (AgeBucket("0-1", 0, 1), AgeBucket("2-3", 2, 3), AgeBucket("4-7", 4, 7), AgeBucket("8+", 8, None))
 
@@ -108,7 +112,7 @@ def count_by_age(session: Session, ages: Ages, *conditions: ColumnElement[bool])
     )
     for calendar, opened_as_of, count, value, unknown in rows:
         age = ages.age(calendar, opened_as_of)
-        found = next(one for one in counts if one.bucket.last is None or age <= one.bucket.last)
+        found = next(one for one in counts if one.bucket.holds(age))
         found.count += count
         found.value += value or 0
         found.unknown_values += unknown

@@ -61,10 +61,10 @@ class BreakView:
     valuation: dict[str, Any]
     evidence: dict[str, Any]
     #: The login of the person who looks after it.
-    assignee: str | None = None
+    assignee: str | None
     #: The date at which it opened, and the business days since; None when it is closed.
-    opened_as_of: date | None = None
-    age: int | None = None
+    opened_as_of: date
+    age: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class BreakEventView:
     difference: Decimal | None
     explanation: str
     #: What the person said of it, and whom it was given to.
-    reason: str = ""
-    assignee: str | None = None
+    reason: str
+    assignee: str | None
     #: The database's login.
-    db_user: str = ""
+    db_user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +115,21 @@ class BreakFilter:
 
 
 def list_breaks(
-    session: Session,
-    *,
-    account: str | None = None,
-    with_closed: bool = False,
-    wanted: BreakFilter | None = None,
-    now: datetime | None = None,
+    session: Session, wanted: BreakFilter | None = None, *, now: datetime | None = None
 ) -> Iterator[BreakView]:
-    """Give the breaks that are not closed: first those whose value is not known, then the largest ones.
+    """Give breaks: first those whose value is not known, then the largest ones.
 
     They come row by row from the server, so a million need no memory.
 
     Args:
         session: the transaction to read in.
-        account: only this account's, by its code.
-        with_closed: closed ones as well.
-        wanted: says more closely which, instead of the two above.
+        wanted: which; all that are not closed, if left out.
         now: the time that ages count to; the clock's, if left out.
     """
-    wanted = wanted or BreakFilter(account=account, with_closed=with_closed)
     ages = Ages(now or datetime.now(UTC))
     query = (
         _select_breaks()
-        .where(*wanted.conditions(session, ages))
+        .where(*(wanted or BreakFilter()).conditions(session, ages))
         .order_by(Break.value.desc().nulls_first(), Account.code, Security.code.nulls_last(), Break.subject, Break.id)
     )
     for row in session.execute(query.execution_options(yield_per=1000)):
@@ -194,7 +186,7 @@ def explain(explanations: Sequence[Mapping[str, Any]], remainder: Decimal | None
     """Say in words why a difference is expected, and on which rows that rests; or what is known of it, if it is not."""
     if "expected" in evidence:
         return _overdue(evidence)
-    texts = [_WORDS[explanation["kind"]](explanation) for explanation in explanations]
+    texts = [_reason(explanation) for explanation in explanations]
     if texts and remainder:
         accounted = sum((Decimal(explanation.get("amount", 0)) for explanation in explanations), Decimal(0))
         return f"in part {'; '.join(texts)} ({accounted:+f}); {remainder:+f} is left"
@@ -203,7 +195,8 @@ def explain(explanations: Sequence[Mapping[str, Any]], remainder: Decimal | None
     return "; ".join(texts)
 
 
-def _listed(heading: str, explanation: Mapping[str, Any], words: Callable[[Mapping[str, Any]], str]) -> str:
+def _reason(explanation: Mapping[str, Any]) -> str:
+    heading, words = _REASONS[explanation["kind"]]
     rows = [words(row) for row in explanation.get("rows", [])]
     return f"{heading}: {', '.join(rows)}" if rows else heading
 
@@ -239,14 +232,15 @@ def _other_account(row: Mapping[str, Any]) -> str:
     return f"{row['account']} has {-Decimal(row['amount']):+f} (break {row['break_id']})"
 
 
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "split": lambda explanation: _listed("split", explanation, _split),
-    "unsettled_trades": lambda explanation: _listed("unsettled trades", explanation, _trade),
-    "accrued_income": lambda explanation: _listed("accrued income", explanation, _income),
-    "fee": lambda explanation: _listed("fee", explanation, _fee),
-    "fx_rounding": lambda explanation: _listed("rounding of conversions", explanation, _converted),
-    "rounding": lambda explanation: _listed("rounding", explanation, _rounding),
-    "other_account": lambda explanation: _listed("booked in another account", explanation, _other_account),
+#: What each kind of explanation is called, and the words for a row that it rests on.
+_REASONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "split": ("split", _split),
+    "unsettled_trades": ("unsettled trades", _trade),
+    "accrued_income": ("accrued income", _income),
+    "fee": ("fee", _fee),
+    "fx_rounding": ("rounding of conversions", _converted),
+    "rounding": ("rounding", _rounding),
+    "other_account": ("booked in another account", _other_account),
 }
 
 

@@ -10,8 +10,8 @@ It is never an argument or a variable that anyone can set. Three things bear wit
 
 A uid from UID_MIN (/etc/login.defs) on is a person's. All the persons that the witnesses name must be one; where they
 are two, nothing is done: so neither a login uid that somebody chose, nor `su` to a colleague's account, nor sudo from
-there makes a second person of anybody. Where they name none, it is the account itself, which may be anybody: it can
-comment and resolve, and can't be one of the two people that a write-off needs.
+there makes a second person of anybody. Where they name none, it is the account itself, which may be anybody: all that
+it can't be is one of the two people that a write-off needs.
 
 What this can't tell apart: who is root can be everybody, and so can who has a shell of the service account, for that
 reads the database's password. Give people `sudo value-partner`, not a shell. And a person who has a database login of

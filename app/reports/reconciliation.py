@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
-from app.reconciliation import BUCKETS, KINDS, AgeBucket, BreakView, list_breaks
+from app.reconciliation import BUCKETS, KINDS, AgeBucket, BreakFilter, BreakView, list_breaks
 from app.reports.digest import RunDigest, digest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
 from app.reports.figures import figure, money, signed
@@ -137,7 +137,7 @@ def _gather(session: Session, run: RunDigest, now: datetime) -> _Content:
     ages = [_Age(bucket) for bucket in BUCKETS]
     oldest = 0
     accounts_open = set()
-    for view in list_breaks(session, account=run.account, now=now):
+    for view in list_breaks(session, BreakFilter(run.account), now=now):
         group = _GROUPS[view.state]
         breaks[group].add(view)
         kind = kinds[view.kind]
@@ -145,7 +145,7 @@ def _gather(session: Session, run: RunDigest, now: datetime) -> _Content:
             days = view.age or 0
             oldest = max(oldest, days)
             kind.open += 1
-            next(age for age in ages if age.bucket.last is None or days <= age.bucket.last).open += 1
+            next(age for age in ages if age.bucket.holds(days)).open += 1
             accounts_open.add(view.account)
         elif group == "explained":
             kind.explained += 1

@@ -17,9 +17,9 @@ from app.settings import get_settings
 from app.statements.formats import read_statements
 from app.statements.gate import check_completeness
 from app.statements.models import Statement, StatementFile
-from app.statements.rows import ParsedStatement, StatementError
+from app.statements.rows import ParsedStatement, StatementError, UnclaimedError
 from app.statements.store import look_back, names_in, store_statement
-from app.statements.tables import Mapping, MappingFile, load_mappings, mapping_for
+from app.statements.tables import Mapping, Mappings, load_mappings, mapping_for
 
 #: Ahead of every clock on earth: a date after it is in the future everywhere.
 _FURTHEST_TIME_ZONE = timedelta(hours=14)
@@ -59,7 +59,6 @@ def import_files(paths: Iterable[Path], *, now: datetime, max_bytes: int) -> Ite
             of STATEMENT_MAPPINGS_DIR claims may have any size, for it is read piece by piece.
 
     Raises:
-        StatementError: a mapping can't be used; nothing was read.
         UnavailableError: the database does not answer; files given before are loaded.
     """
     mappings = load_mappings(get_settings().statement_mappings_dir)
@@ -93,7 +92,7 @@ class _File:
         return _as_text(self.path.name)
 
 
-def _import_file(path: Path, mappings: list[MappingFile], now: datetime, max_bytes: int) -> FileResult:
+def _import_file(path: Path, mappings: Mappings, now: datetime, max_bytes: int) -> FileResult:
     try:
         file = _look_at(path)
     except StatementError as error:
@@ -109,9 +108,13 @@ def _import_file(path: Path, mappings: list[MappingFile], now: datetime, max_byt
         with session_scope() as session:
             return _load(session, file, statement_format, statements, now)
     except StatementError as error:
+        why = [str(error)]
+        if isinstance(error, UnclaimedError):
+            may_be_its = [broken for broken in mappings.broken if not broken.patterns]
+            why += [f"It may be of a mapping that can't be used: {broken.error}" for broken in may_be_its]
         with session_scope() as session:
-            _write_file(session, file, state="refused", error=str(error))
-        return FileResult(path, "refused", error=str(error))
+            _write_file(session, file, state="refused", error="\n".join(why))
+        return FileResult(path, "refused", error="\n".join(why))
 
 
 def _look_at(path: Path) -> _File:
@@ -128,7 +131,7 @@ def _look_at(path: Path) -> _File:
 
 def _content(file: _File, max_bytes: int) -> bytes:
     if file.size > max_bytes:
-        raise StatementError(
+        raise UnclaimedError(
             f"the file has {file.size:,} bytes, more than the {max_bytes:,} allowed",
             where=file.name,
             hint="If it is a statement, raise MAX_STATEMENT_BYTES.",

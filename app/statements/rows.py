@@ -11,6 +11,10 @@ class StatementError(BadInputError):
     """A statement can't be read; `where` names the file and, where there is one, the line."""
 
 
+class UnclaimedError(StatementError):
+    """No mapping and no format is known to be that of the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """A name of a security."""

@@ -37,6 +37,8 @@ def collect_statements() -> dict[str, int]:
         counts["held_back"] += bool(result.held)
         if result.error:
             logger.warning("%s: %s", result.state, result.error)
+        for note in result.notes:
+            logger.warning("%s: %s: %s", result.state, result.path.name, note)
     return dict(counts)
 
 

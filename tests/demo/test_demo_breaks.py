@@ -12,6 +12,7 @@ from app.book import import_book
 from app.database import session_scope
 from app.reconciliation import (
     BreakEventView,
+    BreakFilter,
     BreakView,
     list_breaks,
     reconcile_shard,
@@ -147,12 +148,12 @@ def _reconcile(key: str) -> int:
 
 def _breaks() -> list[BreakView]:
     with session_scope() as session:
-        return list(list_breaks(session, with_closed=True))
+        return list(list_breaks(session, BreakFilter(with_closed=True)))
 
 
 def _events() -> dict[int, list[BreakEventView]]:
     with session_scope() as session:
-        return {found.id: show_break(session, found.id)[1] for found in list_breaks(session, with_closed=True)}
+        return {found.id: show_break(session, found.id)[1] for found in _breaks()}
 
 
 def _files(results: list[FileResult], state: str) -> set[str]:

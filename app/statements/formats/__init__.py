@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from app.statements.formats import alpaca_json, camt053, ibkr_flex, mt535, mt940, ofx, plaid_json, semt002
-from app.statements.rows import ParsedStatement, StatementError
+from app.statements.rows import ParsedStatement, UnclaimedError
 
 __all__ = ["read_statements"]
 
@@ -30,10 +30,11 @@ def read_statements(data: bytes, name: str) -> tuple[str, tuple[ParsedStatement,
     """Return the name of a file's format and the statements in it.
 
     Raises:
-        StatementError: no format recognises the file, or it can't be read; nothing of it may be used.
+        UnclaimedError: no format recognises the file.
+        StatementError: it can't be read; nothing of it may be used.
     """
     for format_name, statement_format in _FORMATS.items():
         if statement_format.recognises(data):
             return format_name, statement_format.read(data, name)
     what = "the file is empty" if not data.strip() else "this is no statement in a known format"
-    raise StatementError(what, where=name, hint=f"Known: {', '.join(_FORMATS)}.")
+    raise UnclaimedError(what, where=name, hint=f"Known: {', '.join(_FORMATS)}.")

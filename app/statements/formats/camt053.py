@@ -1,7 +1,8 @@
 """Reads the bank statements of ISO 20022, camt.053: balances and booked entries of cash accounts."""
 
 import re
-from collections.abc import Hashable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -11,7 +12,7 @@ from app.statements.formats.doubles import different_statements
 from app.statements.formats.iso20022 import Message, head, messages
 from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
-from app.statements.formats.pages import Page, in_order
+from app.statements.formats.pages import Page, whole_statements
 from app.statements.rows import CashRow, ParsedStatement, TransactionRow
 
 _OTHERS = {
@@ -44,18 +45,13 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
         StatementError: it is not a sound camt.053 message, a page of a statement is missing, its own counts and
             sums contradict it, or two of its rows say the same thing.
     """
-    pages: dict[Hashable, list[Page[_Page]]] = {}
-    for message in messages(data, name, ("Ntry",), read_entry):
-        for page in _pages(message):
-            pages.setdefault((page.content.custodian, page.content.account_number, page.content.id), []).append(page)
-    references: dict[tuple[str, str], _References] = {}
-    result = []
-    for parts in pages.values():
-        first = parts[0].content
-        ordered = in_order(parts, f"the statement {shown(first.id)} of account {shown(first.account_number)}")
-        taken = references.setdefault((first.custodian, first.account_number), _References())
-        result.append((_statement(ordered, taken), first.node.error))
-    return different_statements(result)
+    found = messages(data, name, ("Ntry",), read_entry)
+    statements = whole_statements(page for message in found for page in _pages(message))
+    references: defaultdict[tuple[str, str], _References] = defaultdict(_References)
+    return different_statements(
+        (_statement(pages, references[pages[0].custodian, pages[0].account_number]), pages[0].node.error)
+        for pages in statements
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +125,18 @@ def _page(node: Node, entries: list[Entry], pagination: Node | None, sender: str
             "it does not say which bank the account is with: no BIC or clearing number in Acct/Svcr, nor in a header",
             "Ask the bank to fill in Acct/Svcr, or for files with their business application header (AppHdr).",
         )
-    content = _Page(
-        node=node,
-        id=node.required("Id"),
-        custodian=custodian,
-        account_number=account.text("Id/IBAN").replace(" ", "") or account.required("Id/Othr/Id"),
-        entries=entries,
-    )
+    statement_id = node.required("Id")
+    account_number = account.text("Id/IBAN").replace(" ", "") or account.required("Id/Othr/Id")
     number, is_last = pagination.page if pagination else (1, True)
-    return Page(number, is_last, node.line, lambda: node.where, content)
+    return Page(
+        key=(custodian, account_number, statement_id),
+        statement=f"the statement {shown(statement_id)} of account {shown(account_number)}",
+        number=number,
+        is_last=is_last,
+        line=node.line,
+        where=lambda: node.where,
+        content=_Page(node, statement_id, custodian, account_number, entries),
+    )
 
 
 def _statement(pages: list[_Page], references: _References) -> ParsedStatement:

@@ -1,7 +1,6 @@
 """Reads SWIFT's statements of holdings, MT535: the positions of safekeeping accounts."""
 
 import re
-from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +9,7 @@ from app.statements.formats.doubles import different_positions, different_statem
 from app.statements.formats.mt535_positions import Holding, Total, position, total
 from app.statements.formats.mt535_text import Field, Sequence, SwiftMessage, decoded, messages
 from app.statements.formats.ofx_document import shown
-from app.statements.formats.pages import Page, in_order
+from app.statements.formats.pages import Page, whole_statements
 from app.statements.formats.securities import NO_CURRENCY
 from app.statements.rows import ParsedStatement
 
@@ -50,18 +49,8 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
         StatementError: it does not hold sound MT535 messages and nothing else, a page of a statement is missing, it
             lists only changes, or two of its rows say the same thing.
     """
-    pages: dict[Hashable, list[Page[_Page]]] = {}
-    for message in messages(decoded(data, name), name):
-        page = _page(message)
-        content = page.content
-        key = (content.custodian, content.account_number, content.as_of, content.number)
-        pages.setdefault(key, []).append(page)
-    result = []
-    for parts in pages.values():
-        first = parts[0].content
-        what = f"the statement of {first.as_of} of account {shown(first.account_number)}"
-        result.append((_statement(in_order(parts, what)), first.general.error))
-    return different_statements(result)
+    statements = whole_statements(_page(message) for message in messages(decoded(data, name), name))
+    return different_statements((_statement(pages), pages[0].general.error) for pages in statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +61,6 @@ class _Page:
     custodian: str
     account_number: str
     as_of: date
-    #: Of the statement, the same on all its pages; empty if it is not told.
-    number: str
     #: Whether it says that anything is held at all.
     activity: bool | None
     holdings: list[Holding]
@@ -102,19 +89,25 @@ def _page(message: SwiftMessage) -> Page[_Page]:
     if matched is None:
         raise general.error(f"28E is {shown(paging.value)}, not a page number and ONLY, MORE or LAST", paging)
     statement_number = general.one("13", "STAT")
+    as_of = _as_of(general)
     content = _Page(
         general=general,
         custodian=custodian,
         account_number=account_number,
-        as_of=_as_of(general),
-        number=statement_number.content if statement_number else "",
+        as_of=as_of,
         activity=_activity(general),
         holdings=_holdings(message.text, account_number),
         totals=[total(part, field) for part in sequences if part.name == "ADDINFO" for field in part.all("19A")],
     )
-    number = 1 if matched[2] == "ONLY" else int(matched[1])
-    where = f"{general.source}, line {general.line}"
-    return Page(number, is_last=matched[2] != "MORE", line=general.line, where=lambda: where, content=content)
+    return Page(
+        key=(custodian, account_number, as_of, statement_number.content if statement_number else ""),
+        statement=f"the statement of {as_of} of account {shown(account_number)}",
+        number=1 if matched[2] == "ONLY" else int(matched[1]),
+        is_last=matched[2] != "MORE",
+        line=general.line,
+        where=lambda: f"{general.source}, line {general.line}",
+        content=content,
+    )
 
 
 def _sender(message: SwiftMessage, general: Sequence) -> str:

@@ -1,6 +1,6 @@
 """Puts the pages of a statement together, for SWIFT and ISO 20022 send a long one as several messages."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,6 +16,10 @@ _MAX_LISTED = 10
 class Page(Generic[T]):
     """A page of a statement."""
 
+    #: Tells its statement from any other of the file.
+    key: Hashable
+    #: What an error calls its statement.
+    statement: str
     number: int
     is_last: bool
     line: int
@@ -24,16 +28,21 @@ class Page(Generic[T]):
     content: T
 
 
-def in_order(pages: Iterable[Page[T]], statement: str) -> list[T]:
-    """Return the contents of a statement's pages by their numbers, whatever order they came in.
-
-    Args:
-        pages: all that the file has of the statement.
-        statement: what an error calls it.
+def whole_statements(pages: Iterable[Page[T]]) -> Iterator[list[T]]:
+    """Yield for each statement of a file the contents of its pages by their numbers, whatever order they came in.
 
     Raises:
         StatementError: a page is missing or stands twice, or another than the last says that it is that.
     """
+    statements: dict[Hashable, list[Page[T]]] = {}
+    for page in pages:
+        statements.setdefault(page.key, []).append(page)
+    for own in statements.values():
+        yield _in_order(own)
+
+
+def _in_order(pages: list[Page[T]]) -> list[T]:
+    statement = pages[0].statement
     ordered = sorted(pages, key=lambda page: page.number)
     if len(ordered) > 1 and all(page.is_last and page.number <= 1 for page in ordered):
         raise StatementError(

@@ -1,7 +1,7 @@
 """Reads the custody statements of ISO 20022, semt.002: the positions of safekeeping accounts."""
 
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -10,7 +10,7 @@ from app.statements.formats.doubles import different_positions, different_statem
 from app.statements.formats.iso20022 import Message, head, messages
 from app.statements.formats.iso20022_node import Amount, Node
 from app.statements.formats.ofx_document import shown
-from app.statements.formats.pages import Page, in_order
+from app.statements.formats.pages import Page, whole_statements
 from app.statements.formats.securities import NO_CURRENCY, identifier, is_isin
 from app.statements.rows import Identifier, ParsedStatement, PositionRow
 
@@ -40,18 +40,9 @@ def read(data: bytes, name: str) -> tuple[ParsedStatement, ...]:
         StatementError: it is not a sound semt.002 message, a page of a statement is missing, it lists only changes,
             or two of its rows say the same thing.
     """
-    pages: dict[Hashable, list[Page[_Page]]] = {}
-    for message in messages(data, name, ("BalForAcct", "BalForSubAcct"), _position):
-        page = _page(message)
-        content = page.content
-        key = (content.custodian, content.account_number, content.as_of, content.id)
-        pages.setdefault(key, []).append(page)
-    result = []
-    for parts in pages.values():
-        first = parts[0].content
-        what = f"the statement of {first.as_of} of account {shown(first.account_number)}"
-        result.append((_statement(in_order(parts, what)), first.node.error))
-    return different_statements(result)
+    found = messages(data, name, ("BalForAcct", "BalForSubAcct"), _position)
+    statements = whole_statements(_page(message) for message in found)
+    return different_statements((_statement(pages), pages[0].node.error) for pages in statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +50,6 @@ class _Page:
     """A statement, or what one message has of it."""
 
     node: Node
-    #: Its own id, or its number; empty if it has none.
-    id: str
     custodian: str
     account_number: str
     as_of: date
@@ -124,19 +113,28 @@ def _page(message: Message[_Holding]) -> Page[_Page]:
             "it does not say which custodian the account is with: no BIC in AcctSvcr, nor in a header",
             "Ask the custodian to fill in AcctSvcr, or for files with their business application header (AppHdr).",
         )
+    account_number = _account_number(account)
+    as_of = general.required_part("StmtDtTm").dated
     activity = general.part("ActvtyInd")
     content = _Page(
         node=body,
-        id=general.text("StmtId") or _leaf(general.part("RptNb")),
         custodian=custodian,
-        account_number=_account_number(account),
-        as_of=general.required_part("StmtDtTm").dated,
+        account_number=account_number,
+        as_of=as_of,
         activity=activity.is_true if activity else None,
         holdings=list(_holdings(message)),
     )
     pagination = body.part("Pgntn") or body.required_part("MsgPgntn")
     number, is_last = pagination.page
-    return Page(number, is_last, body.line, lambda: body.where, content)
+    return Page(
+        key=(custodian, account_number, as_of, general.text("StmtId") or _leaf(general.part("RptNb"))),
+        statement=f"the statement of {as_of} of account {shown(account_number)}",
+        number=number,
+        is_last=is_last,
+        line=body.line,
+        where=lambda: body.where,
+        content=content,
+    )
 
 
 def _leaf(node: Node | None) -> str:

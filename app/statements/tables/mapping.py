@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -280,35 +280,48 @@ class MappingFile:
     mapping: Mapping
 
 
-def load_mappings(folder: Path) -> list[MappingFile]:
-    """Return the mappings of a folder, by name; none where there is no such folder.
+@dataclass(frozen=True, slots=True)
+class BrokenMapping:
+    """A mapping file that can't be used."""
 
-    Raises:
-        StatementError: one of them can't be used; every mistake of every file is named.
-    """
-    found, mistakes = [], []
+    path: Path
+    #: What the names of its files look like; empty where it does not say, so that any file may be its.
+    patterns: list[str]
+    #: Every mistake in it, with its key.
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mappings:
+    """The mapping files of a folder, by name."""
+
+    usable: list[MappingFile]
+    broken: list[BrokenMapping]
+
+
+def load_mappings(folder: Path) -> Mappings:
+    """Return the mappings of a folder; none where there is no such folder."""
+    found = Mappings([], [])
     for path in sorted(folder.glob("*.toml")):
+        content: dict[str, Any] = {}
         try:
-            found.append(MappingFile(path, read_mapping(path)))
+            content = _content(path)
+            found.usable.append(MappingFile(path, _mapping(path, content)))
         except StatementError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise StatementError("\n".join(mistakes))
+            found.broken.append(BrokenMapping(path, _patterns(content.get("files")), str(error)))
     return found
 
 
-def read_mapping(path: Path) -> Mapping:
-    """Return the mapping in a file.
-
-    Raises:
-        StatementError: it can't be used; every mistake is named with its key.
-    """
+def _content(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StatementError(f"it can't be read ({error.strerror})", where=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StatementError(f"it is no TOML: {error}", where=str(path)) from error
+
+
+def _mapping(path: Path, content: dict[str, Any]) -> Mapping:
     try:
         return Mapping.model_validate(content)
     except ValidationError as error:
@@ -316,20 +329,38 @@ def read_mapping(path: Path) -> Mapping:
     raise StatementError("\n".join(f"{path}: {_sentence(problem)}" for problem in problems))
 
 
-def mapping_for(name: str, mappings: Sequence[MappingFile]) -> Mapping | None:
+def _patterns(files: Any) -> list[str]:
+    """What a mapping with mistakes says of its files; nothing where that is one of the mistakes."""
+    patterns = files if isinstance(files, list) else [files]
+    return patterns if all(isinstance(pattern, str) and pattern for pattern in patterns) else []
+
+
+def mapping_for(name: str, mappings: Mappings) -> Mapping | None:
     """Return the mapping that a file of this name is read by, if there is one.
 
     Raises:
-        StatementError: several mappings claim it.
+        StatementError: several mappings claim it, or one that can't be used.
     """
-    fitting = [file for file in mappings if any(fnmatchcase(name, pattern) for pattern in file.mapping.patterns)]
-    if len(fitting) > 1:
+    usable = [file for file in mappings.usable if _fits(name, file.mapping.patterns)]
+    broken = [file for file in mappings.broken if _fits(name, file.patterns)]
+    names = [file.path.name for file in usable] + [file.path.name for file in broken]
+    if len(names) > 1:
         raise StatementError(
-            f"several mappings claim it: {', '.join(file.path.name for file in fitting)}",
+            f"several mappings claim it: {', '.join(sorted(names))}",
             where=name,
             hint="Make their `files` patterns narrower, so that one of them fits.",
         )
-    return fitting[0].mapping if fitting else None
+    if broken:
+        raise StatementError(
+            f"the mapping that claims it can't be used: {broken[0].error}",
+            where=name,
+            hint="Import it again when that is put right.",
+        )
+    return usable[0].mapping if usable else None
+
+
+def _fits(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _sentence(problem: ErrorDetails) -> str:

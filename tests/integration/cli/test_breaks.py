@@ -38,6 +38,9 @@ _BREAK = BreakView(
     explanations=[],
     valuation={},
     evidence={},
+    assignee=None,
+    opened_as_of=date(2026, 3, 10),
+    age=2,
 )
 
 

@@ -65,6 +65,7 @@ def test_all_is_well(database, broker, worker):
     assert told["database"].startswith("ok postgresql+psycopg://")
     assert " PostgreSQL " in told["database"]
     assert told["migrations"].startswith("ok the tables are at ")
+    assert told["mappings"].startswith("ok ")
     assert told["mail"].startswith("note no mail is sent: EMAIL_HOST is empty")
     assert told["workers"].startswith("ok worker@")
 
@@ -113,6 +114,17 @@ def test_tables_of_a_later_version_are_worth_a_note_and_left_alone(database, bro
     migrated = run("migrate", "--grant-to", "nobody-at-all")
     assert (migrated.returncode, migrated.stderr) == (0, "")
     assert migrated.stdout.startswith("The database is at later already, which a later version made")
+
+
+def test_each_mistake_in_a_mapping_is_told_with_its_file(database, broker, tmp_path):
+    (tmp_path / "a.toml").write_text("kustodian = 1")
+    (tmp_path / "b.toml").write_text("=")
+    done = run("doctor", STATEMENT_MAPPINGS_DIR=str(tmp_path))
+    told = findings(done.stdout)
+    assert done.returncode == 1
+    assert told["mappings"].startswith(f"FAILED {tmp_path} {tmp_path}/a.toml: ")
+    assert "a.toml: kustodian is no key here; is it custodian?" in told["mappings"]
+    assert f" {tmp_path}/b.toml: it is no TOML" in told["mappings"]
 
 
 def test_no_worker_is_worth_a_note(database, broker):

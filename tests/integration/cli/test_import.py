@@ -1,5 +1,7 @@
 """`book import`, `import` and `statements`: what comes in, and what becomes of what does not."""
 
+import shutil
+
 import pytest
 
 from tests import factories as make
@@ -50,9 +52,10 @@ def test_each_file_has_its_line_and_a_bad_one_keeps_no_other_out(inbox):
     assert "no account here has the number 'stranger'" in told[2]
     assert told[3] == "known d.ofx: loaded before"
     assert told[4] == "loaded e.ofx: 1 statement, 3 positions, 0 transactions"
-    assert told[5].startswith("refused ")
-    assert "there is no such file" in told[5]
-    assert told[6] == "6 files: 2 loaded, 1 known, 3 refused"
+    assert told[5].startswith("custodian.example A-1 of 2024-01-31: it replaces statement ")
+    assert told[6].startswith("refused ")
+    assert "there is no such file" in told[6]
+    assert told[7] == "6 files: 2 loaded, 1 known, 3 refused"
     assert done.returncode == 1
 
 
@@ -114,6 +117,8 @@ def test_mappings_are_listed_and_a_mistake_in_one_is_told_with_its_key(tmp_path)
     assert lines(done.stdout)[1].split() == ["lakebank_positions.toml", "lakebank", "positions", "LKB_POS_*.csv"]
 
     (tmp_path / "bad.toml").write_text("kustodian = 1")
+    shutil.copy("docs/mappings/lakebank_positions.toml", tmp_path)
     done = run("statements", "mappings", STATEMENT_MAPPINGS_DIR=str(tmp_path))
-    assert done.returncode != 0
+    assert done.returncode == 2
+    assert lines(done.stdout)[1].startswith("lakebank_positions.toml ")
     assert "bad.toml: kustodian is no key here; is it custodian?" in done.stderr

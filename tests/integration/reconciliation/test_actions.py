@@ -97,10 +97,11 @@ def test_of_several_breaks_all_are_done_or_none(session, small, large):
 
 
 @pytest.mark.parametrize("words", ["", "  \n"])
-def test_nothing_is_settled_without_a_reason(session, small, words):
-    for act in (comment, resolve):
-        with pytest.raises(BadInputError, match="a reason is needed"):
-            act(session, [small], words, by=ALICE)
+def test_nothing_is_said_or_settled_without_words(session, small, words):
+    with pytest.raises(BadInputError, match="a comment is needed"):
+        comment(session, [small], words, by=ALICE)
+    with pytest.raises(BadInputError, match="a reason is needed"):
+        resolve(session, [small], words, by=ALICE)
     with pytest.raises(BadInputError, match="a reason is needed"):
         write_off(session, [small], words, by=ALICE, limit=LIMIT)
 

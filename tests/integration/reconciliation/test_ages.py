@@ -36,7 +36,7 @@ def test_each_account_has_its_own_days():
 
 def test_every_age_is_in_one_bucket():
     for age in range(30):
-        assert len([b for b in BUCKETS if b.first <= age and (b.last is None or age <= b.last)]) == 1
+        assert len([bucket for bucket in BUCKETS if bucket.holds(age)]) == 1
     assert [bucket_named(bucket.name) for bucket in BUCKETS] == list(BUCKETS)
     assert bucket_named("9") is None
 
@@ -72,6 +72,6 @@ def test_breaks_are_counted_and_filtered_by_age(session):
         ("4-7", 0, Decimal(0), 0),
         ("8+", 0, Decimal(0), 0),
     ]
-    (found,) = list_breaks(session, wanted=BreakFilter(bucket=bucket_named("2-3")), now=NOW)
+    (found,) = list_breaks(session, BreakFilter(bucket=bucket_named("2-3")), now=NOW)
     assert found.age == 2
-    assert [view.age for view in list_breaks(session, with_closed=True, now=NOW)] == [2, 1, None]
+    assert [view.age for view in list_breaks(session, BreakFilter(with_closed=True), now=NOW)] == [2, 1, None]

@@ -1,6 +1,7 @@
 """What is fetched comes into the inbox and is loaded from there: by the command line, and by the tasks."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,16 @@ def test_the_same_answers_of_a_day_are_one_file_and_one_statement(environment, i
     assert session.execute(select(func.count()).select_from(Statement)).scalar_one() == 2
     assert {one.path.parent for one in first} == {inbox / "incoming"}
     assert all(f"-{NOW.date()}-" in one.path.name for one in first)
+
+
+def test_the_log_says_what_is_noted_of_a_file_that_is_loaded(environment, inbox, collect, caplog):
+    list(fetch_statements(load_settings(environment, None), "alpaca", now=NOW))
+    collect()
+    (loaded,) = (inbox / "processed").rglob("*.json")
+    (inbox / "incoming" / "again.json").write_bytes(loaded.read_bytes() + b"\n")
+
+    assert collect()["loaded"] == 1
+    assert re.search(r"loaded: again\.json: alpaca\.markets .*: it replaces statement ", caplog.text)
 
 
 def test_a_provider_that_fails_keeps_no_other_out_and_leaves_no_file(environment, providers, inbox):

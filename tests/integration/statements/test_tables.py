@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 
 from app.book import CustodianAccount, instrument_ids
 from app.settings import PROJECT_DIR, get_settings
-from app.statements import FileResult, StatementError
+from app.statements import FileResult
 from app.statements.gate import check_completeness
 from app.statements.models import StatementFile
 from app.statements.rows import ParsedStatement, PositionRow
 from app.statements.store import look_back, names_in, store_statement
 from tests import factories as make
+from tests.unit.statements.ofx_files import bank, file_of, sgml
 
 HEADER = "account,as_of,isin,own,name,quantity,price,value,currency,part\n"
 POSITIONS = """
@@ -441,10 +442,34 @@ def test_two_mappings_that_claim_one_file_refuse_it(mappings, import_rows):
     assert "several mappings claim it: positions.toml, second.toml" in import_rows(row()).error
 
 
-def test_a_mapping_that_cannot_be_used_is_told_before_anything_is_read(mappings, import_rows):
+@pytest.mark.usefixtures("accounts")
+def test_a_mapping_that_is_no_toml_keeps_out_only_files_that_nothing_else_can_read(mappings, import_rows, inbox, load):
     (mappings / "broken.toml").write_text("custodian = ")
-    with pytest.raises(StatementError, match=r"broken\.toml: it is no TOML"):
-        import_rows(row())
+    assert import_rows(row()).state == "loaded"
+
+    (inbox / "statement.ofx").write_bytes(sgml(file_of(bank())))
+    assert load(inbox / "statement.ofx")[0].state == "loaded"
+
+    refused = import_rows(row(quantity="2"), name="other.csv")
+    (again,) = load(refused.path)
+    assert "other.csv: the file has " in refused.error
+    assert "other.csv: this is no statement in a known format." in again.error
+    for result in (refused, again):
+        assert f"It may be of a mapping that can't be used: {mappings}/broken.toml: it is no TOML" in result.error
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_mapping_with_a_mistake_keeps_out_only_files_that_it_claims_until_it_is_mended(mappings, import_rows, load):
+    (mappings / "positions.toml").write_text(POSITIONS.replace("holds", "hold"))
+    (mappings / "second.toml").write_text(POSITIONS.replace("positions*", "second*"))
+    refused = import_rows(row())
+    assert refused.state == "refused"
+    assert "the mapping that claims it can't be used: " in refused.error
+    assert "positions.toml: hold is no key here; is it holds?" in refused.error
+    assert import_rows(row(quantity="2"), name="second.csv").state == "loaded"
+
+    (mappings / "positions.toml").write_text(POSITIONS)
+    assert load(refused.path)[0].state == "loaded"
 
 
 # The example mapping: decimal commas, sides, a control line, the day in the name

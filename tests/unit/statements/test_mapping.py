@@ -7,7 +7,7 @@ import pytest
 
 from app.settings import PROJECT_DIR
 from app.statements import StatementError
-from app.statements.tables import load_mappings, mapping_for
+from app.statements.tables import Mappings, load_mappings, mapping_for
 
 GOOD = """
 custodian = "bank.example"
@@ -59,31 +59,62 @@ def test_a_mistake_is_told_with_its_file_and_key(tmp_path: Path, old: str, new: 
     text = GOOD.replace(old.replace("\\\\", "\\"), new)
     assert text != GOOD
     (tmp_path / "bank.toml").write_text(text)
-    with pytest.raises(StatementError) as refused:
-        load_mappings(tmp_path)
-    assert says in str(refused.value)
-    assert all(line.startswith(str(tmp_path / "bank.toml")) for line in str(refused.value).splitlines())
+    (broken,) = load_mappings(tmp_path).broken
+    assert says in broken.error
+    assert all(line.startswith(str(tmp_path / "bank.toml")) for line in broken.error.splitlines())
 
 
-def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+def test_mistakes_of_all_files_are_told_and_the_others_can_be_used(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD.replace("decimal", "dezimal"))
     (tmp_path / "b.toml").write_text("=")
     (tmp_path / "c.toml").write_text(GOOD)
-    with pytest.raises(StatementError, match=r"(?s)a\.toml: dezimal.*b\.toml: it is no TOML") as refused:
-        load_mappings(tmp_path)
-    assert "c.toml" not in str(refused.value)
+    found = load_mappings(tmp_path)
+    first, second = (broken.error for broken in found.broken)
+    assert "a.toml: dezimal is no key here" in first
+    assert "b.toml: it is no TOML" in second
+    assert [file.path.name for file in found.usable] == ["c.toml"]
+
+
+@pytest.mark.parametrize(
+    ("files", "patterns"),
+    [
+        ('"pos_*.csv"', ["pos_*.csv"]),
+        ('["a*", "b*"]', ["a*", "b*"]),
+        ('["a*", 1]', []),
+        ('[""]', []),
+        ("[]", []),
+        ("{ name = 'a*' }", []),
+    ],
+)
+def test_a_mapping_with_mistakes_still_says_which_files_it_is_for_if_that_can_be_read(
+    files: str, patterns: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.toml").write_text(GOOD.replace("decimal", "dezimal").replace('"pos_*.csv"', files))
+    (broken,) = load_mappings(tmp_path).broken
+    assert broken.patterns == patterns
+
+
+def test_a_mapping_with_mistakes_keeps_out_the_files_that_it_claims(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD.replace("decimal", "dezimal"))
+    (tmp_path / "b.toml").write_text(GOOD.replace('"pos_*.csv"', '["cash_*.csv", "pos_1.*"]'))
+    mappings = load_mappings(tmp_path)
+    assert mapping_for("cash_2.csv", mappings) is mappings.usable[0].mapping
+    with pytest.raises(StatementError, match=r"pos_2\.csv: the mapping that claims it .*a\.toml: dezimal is no key"):
+        mapping_for("pos_2.csv", mappings)
+    with pytest.raises(StatementError, match=r"pos_1\.csv: several mappings claim it: a\.toml, b\.toml"):
+        mapping_for("pos_1.csv", mappings)
 
 
 def test_a_folder_that_is_not_there_has_no_mappings(tmp_path: Path) -> None:
-    assert load_mappings(tmp_path / "gone") == []
+    assert load_mappings(tmp_path / "gone") == Mappings([], [])
 
 
 def test_a_file_is_read_by_the_mapping_whose_pattern_fits_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD)
     (tmp_path / "b.toml").write_text(GOOD.replace('"pos_*.csv"', '["cash_*.csv", "pos_1.*"]'))
     mappings = load_mappings(tmp_path)
-    assert mapping_for("pos_2.csv", mappings) is mappings[0].mapping
-    assert mapping_for("cash_2.csv", mappings) is mappings[1].mapping
+    assert mapping_for("pos_2.csv", mappings) is mappings.usable[0].mapping
+    assert mapping_for("cash_2.csv", mappings) is mappings.usable[1].mapping
     assert mapping_for("POS_2.csv", mappings) is None
     with pytest.raises(StatementError, match=r"pos_1\.csv: several mappings claim it: a\.toml, b\.toml"):
         mapping_for("pos_1.csv", mappings)
@@ -91,7 +122,7 @@ def test_a_file_is_read_by_the_mapping_whose_pattern_fits_its_name(tmp_path: Pat
 
 def test_the_example_mappings_can_be_used() -> None:
     folder = PROJECT_DIR / "docs" / "mappings"
-    assert [file.mapping.holds for file in load_mappings(folder)] == ["positions", "transactions"]
+    assert [file.mapping.holds for file in load_mappings(folder).usable] == ["positions", "transactions"]
 
 
 def test_a_mapping_reads_each_of_its_columns_once() -> None:
