@@ -210,7 +210,7 @@ def _look_at_mappings(settings: "Settings") -> Finding:
     mappings = load_mappings(settings.statement_mappings_dir)
     if mappings.broken:
         return Finding(
-            State.FAILED,
+            State.NOTE,
             "\n".join(mapping.error for mapping in mappings.broken),
             "Files that such a mapping may be for are refused until it is put right; all others are read.",
         )
