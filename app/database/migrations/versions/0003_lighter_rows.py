@@ -7,12 +7,14 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-#: Of the run that writes the row. It is read, and locked, before any of them is written; runs are not deleted.
-_RUNS = (
-    ("run_accounts", "run_id"),
-    ("breaks", "first_run_id"),
-    ("breaks", "last_run_id"),
-    ("break_events", "run_id"),
+#: Of what each row is written by or joined with, in the statement that writes it; nobody but the owner may delete it.
+_CHECKED_ALREADY = (
+    ("run_accounts", "run_id", "runs"),
+    ("breaks", "first_run_id", "runs"),
+    ("breaks", "last_run_id", "runs"),
+    ("break_events", "run_id", "runs"),
+    ("statements", "file_id", "statement_files"),
+    ("statements", "custodian_account_id", "custodian_accounts"),
 )
 
 #: Of the tables that a run joins as a whole. The large ones are looked up by index, which no statistics change, and a
@@ -44,7 +46,7 @@ _BEFORE = """(relname ~ '^(statement|book_|instrument)' OR relname IN (
 def upgrade() -> None:
     """Drop the foreign keys, and leave room for the date that moves every night beside the row that it is in."""
     op.execute(_REFRESH_STATISTICS.format(chosen=_JOINED))
-    for table, column in _RUNS:
+    for table, column, _ in _CHECKED_ALREADY:
         op.drop_constraint(f"{table}_{column}_fkey", table, type_="foreignkey")
     op.execute("ALTER TABLE custodian_accounts SET (fillfactor = 50)")
 
@@ -53,5 +55,5 @@ def downgrade() -> None:
     """Take it back."""
     op.execute(_REFRESH_STATISTICS.format(chosen=_BEFORE))
     op.execute("ALTER TABLE custodian_accounts RESET (fillfactor)")
-    for table, column in _RUNS:
-        op.create_foreign_key(f"{table}_{column}_fkey", table, "runs", [column], ["id"])
+    for table, column, other in _CHECKED_ALREADY:
+        op.create_foreign_key(f"{table}_{column}_fkey", table, other, [column], ["id"])
