@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
+from app.people import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ def list_held(session: Session) -> list[HeldStatement]:
     return [HeldStatement(*row) for row in rows]
 
 
-def accept_statement(session: Session, statement_id: int, reason: str) -> None:
-    """Let a held statement through; who did it (the database login) and why is kept with it.
+def accept_statement(session: Session, statement_id: int, reason: str, *, by: Person) -> None:
+    """Let a held statement through; who did it (the person, and the database login) and why is kept with it.
 
     Raises:
         BadInputError: no such statement is held.
@@ -50,13 +51,14 @@ def accept_statement(session: Session, statement_id: int, reason: str) -> None:
             """
             UPDATE statements
             SET state = 'accepted', findings = findings || jsonb_build_array(jsonb_build_object(
-                'check', 'accepted', 'text', CAST(:reason AS text), 'by', session_user, 'at', now()
+                'check', 'accepted', 'text', CAST(:reason AS text), 'by', CAST(:by AS text),
+                'db_user', session_user, 'at', now()
             ))
             WHERE id = :id AND state = 'held'
             RETURNING id
             """
         ),
-        {"id": statement_id, "reason": reason},
+        {"id": statement_id, "reason": reason, "by": by.login},
     ).one_or_none()
     if accepted is None:
         raise BadInputError(

@@ -6,6 +6,7 @@ import pytest
 
 from tests import factories as make
 from tests.integration.cli.commands import line, lines, run
+from tests.people import ALICE, needs_root, run_as
 from tests.unit.statements.ofx_files import bank, file_of, investment, position, sgml
 
 
@@ -98,11 +99,24 @@ def test_a_statement_that_is_held_back_is_listed_until_it_is_accepted(inbox):
     assert row == f"{statement_id} 2024-01-31 custodian.example A-1 b.ofx {why}"
 
     accepted = run("statements", "accept", statement_id, "--reason", "sold by fax")
-    assert (accepted.returncode, accepted.stdout) == (0, f"Statement {statement_id} is accepted.\n")
+    assert (accepted.returncode, accepted.stderr) == (0, "")
+    assert accepted.stdout.startswith(f"Statement {statement_id} is accepted by ")
     assert run("statements", "held").stdout == "No statement is held back.\n"
     again = run("statements", "accept", statement_id, "--reason", "sold by fax")
     assert again.returncode == 2
     assert "no such statement is held back" in again.stderr
+
+
+@needs_root
+def test_a_statement_is_accepted_in_the_name_of_who_is_logged_in(session, inbox):
+    (inbox / "a.ofx").write_bytes(holding("AAA", "BBB", "CCC", day="20240130"))
+    (inbox / "b.ofx").write_bytes(holding("AAA", day="20240131"))
+    assert run("import", str(inbox)).returncode == 0
+    ((held,),) = make.rows(session, "SELECT id FROM statements WHERE state = 'held'")
+    done = run_as(ALICE, "statements", "accept", str(held), "--reason", "sold by fax", USER="bob", SUDO_UID="0")
+    assert (done.returncode, done.stdout) == (0, f"Statement {held} is accepted by uid:20001.\n")
+    kept = "SELECT findings -> -1 ->> 'by', findings -> -1 ->> 'db_user' = session_user FROM statements WHERE id = :id"
+    assert make.rows(session, kept, id=held) == [("uid:20001", True)]
 
 
 def test_nothing_is_accepted_without_a_reason(database):

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.database import Base, get_engine, session_scope
 from app.database.base import load_models
+from app.people import Person
 from app.settings import get_settings
 from app.statements import accept_statement
 from dev import embedded
@@ -86,7 +87,7 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
     with session_scope() as session:
         custody = make.custodian_account(session, make.account(session))
         held = make.statement(session, custody, positions={}, state="held")
-        accept_statement(session, held, "checked with the custodian")
+        accept_statement(session, held, "checked with the custodian", by=Person("ann", is_one=True))
 
     with session_scope() as session:
         security = make.security(session, "PRICED", cusip="C-PRICED")
