@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app.reconciliation import KINDS, OUTCOMES, run_progress
+from app.statements import UNLOADED_FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,13 @@ _SECTIONS: tuple[
         ("account", "custodian", "custodian_account", "as_of", "why", "held_statement"),
         _LACKS,
         {"why": _why},
+    ),
+    (
+        "files",
+        "Files refused or loaded in part since the run before",
+        ("file", "state", "received_at", "why"),
+        UNLOADED_FILES,
+        {},
     ),
     (
         "failed_shards",
