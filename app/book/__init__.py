@@ -7,11 +7,20 @@ from app.book.identifiers import (
     SecurityView,
     list_securities,
     map_security,
+    security_history,
     unmap_security,
 )
 from app.book.importer import BookImportResult, import_book
 from app.book.instruments import InstrumentName, instrument_ids, resolve_instruments
-from app.book.mappings import AccountView, MappingChange, list_accounts, map_account, unmap_account
+from app.book.link_events import LinkEventView
+from app.book.mappings import (
+    AccountView,
+    MappingChange,
+    account_history,
+    list_accounts,
+    map_account,
+    unmap_account,
+)
 from app.book.models import (
     EVER,
     FOREVER,
@@ -26,6 +35,7 @@ from app.book.models import (
     CustodianAccount,
     Instrument,
     InstrumentSecurity,
+    LinkEvent,
     Security,
     SecurityIdentifier,
     Tolerance,
@@ -56,6 +66,8 @@ __all__ = [
     "Instrument",
     "InstrumentName",
     "InstrumentSecurity",
+    "LinkEvent",
+    "LinkEventView",
     "MappingChange",
     "Problem",
     "Security",
@@ -65,6 +77,7 @@ __all__ = [
     "Span",
     "Tolerance",
     "User",
+    "account_history",
     "find_account",
     "import_book",
     "instrument_ids",
@@ -73,6 +86,7 @@ __all__ = [
     "map_account",
     "map_security",
     "resolve_instruments",
+    "security_history",
     "unmap_account",
     "unmap_security",
 ]

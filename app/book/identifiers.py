@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.book.cells import CODE
 from app.book.instruments import resolve_instruments
+from app.book.link_events import LinkEventView, needed_reason, read_events, write_event
 from app.book.locks import change_alone, keep_compares_out
 from app.book.models import Security, SecurityIdentifier
 from app.book.spans import Span, changed_span
 from app.errors import BadInputError
+from app.people import Person
 
 #: The schemes of names that are the same in all the world.
 _WORLDWIDE = ("ISIN", "CUSIP", "SEDOL", "FIGI")
@@ -31,6 +33,7 @@ class SecurityName:
     namespace: str = ""
 
     def __str__(self) -> str:
+        # Events have it so, and imports have SQL that does the same.
         return f"{self.scheme} '{self.value}'" + (f" of {self.namespace}" if self.namespace else "")
 
 
@@ -83,7 +86,14 @@ def list_securities(session: Session, code: str | None = None) -> Iterator[Secur
 
 
 def map_security(
-    session: Session, code: str, name: SecurityName, *, first: date | None = None, last: date | None = None
+    session: Session,
+    code: str,
+    name: SecurityName,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    by: Person,
+    reason: str,
 ) -> Span:
     """Say that a name is a security's, or until when, and return the days; statements' instruments follow at once.
 
@@ -93,11 +103,15 @@ def map_security(
         name: the name.
         first: the first day; without it a name that is there is meant, or else all days.
         last: the last day; until further notice if left out.
+        by: who says so.
+        reason: why, in words.
 
     Raises:
-        BadInputError: there is no such security; the name can't be one, or belongs to a security on some of the days.
+        BadInputError: there is no such security; the name can't be one, or belongs to a security on some of the days;
+            no reason is given.
     """
     _check(name)
+    reason = needed_reason(reason)
     change_alone(session)
     keep_compares_out(session)
     security_id = _security_id(session, code)
@@ -124,20 +138,25 @@ def map_security(
             index_elements=["scheme", "value", "namespace", "valid_from"], set_={"valid_to": after.last}
         )
     )
+    write_event(session, security_id=security_id, subject=str(name), before=before, after=after, by=by, reason=reason)
     if before != after:
         resolve_instruments(session)
     return after
 
 
-def unmap_security(session: Session, code: str, name: SecurityName, *, first: date | None = None) -> Span:
+def unmap_security(
+    session: Session, code: str, name: SecurityName, *, first: date | None = None, by: Person, reason: str
+) -> Span:
     """Take back a name that never was the security's, and return the days that it was for.
 
     Raises:
-        BadInputError: the security has no such name, or several times and `first` does not say which.
+        BadInputError: the security has no such name, or several times and `first` does not say which; or no reason is
+            given.
     """
+    reason = needed_reason(reason)
     change_alone(session)
     keep_compares_out(session)
-    _security_id(session, code)
+    security_id = _security_id(session, code)
     spans = [span for other, span in _known(session, name) if other == code and (first is None or span.first == first)]
     if not spans:
         raise BadInputError(f"security '{code}' has no such name", where=str(name))
@@ -155,8 +174,28 @@ def unmap_security(session: Session, code: str, name: SecurityName, *, first: da
             SecurityIdentifier.valid_from == spans[0].first,
         )
     )
+    write_event(session, security_id=security_id, subject=str(name), before=spans[0], after=None, by=by, reason=reason)
     resolve_instruments(session)
     return spans[0]
+
+
+def security_history(
+    session: Session, code: str | None = None, *, name: SecurityName | None = None, only_by_hand: bool = False
+) -> Iterator[LinkEventView]:
+    """Give what happened to the names of securities, newest first, as it is read.
+
+    Args:
+        session: where from.
+        code: only to those of this security.
+        name: only to this one, whose it ever was.
+        only_by_hand: not what imports did.
+
+    Raises:
+        BadInputError: there is no such security.
+    """
+    security_id = None if code is None else _security_id(session, code)
+    subject = None if name is None else str(name)
+    return read_events(session, Security, owner_id=security_id, subject=subject, only_by_hand=only_by_hand)
 
 
 def _check(name: SecurityName) -> None:

@@ -1,8 +1,8 @@
 """The statements that move checked rows from the staged tables on to the book's own.
 
-They run in this order, those of the tables that an import has. `:import_id` is the import; `:given` are the
-columns that the table's file has: of a row that exists, a column that is not given stays as it is. Rows that
-would not change are not written.
+They run in this order, those of the tables that an import has. `:import_id` is the import and `:actor` who does it;
+`:given` are the columns that the table's file has: of a row that exists, a column that is not given stays as it is.
+Rows that would not change are not written. What happens to a link or a name is written as an event with it.
 """
 
 from app.book.rules import UNLINKED
@@ -17,6 +17,22 @@ _FIGURES_CHANGED = """
      OR 'custodian_reference' = ANY(:given)
         AND t.custodian_reference IS DISTINCT FROM excluded.custodian_reference)
 """
+
+#: Starts the SELECT of events of links; what follows in it are the event, the account or security, the subject as
+#: `app.book.link_events` has it, and what was and is.
+_TELL = """
+    INSERT INTO link_events (actor, import_id, event, {about}, subject, before, after)
+    SELECT coalesce(CAST(:actor AS text), session_user), :import_id,
+"""
+
+
+def _days(row: str) -> str:
+    return f"jsonb_build_object('from', {row}.valid_from, 'to', {row}.valid_to)"
+
+
+#: SQL of the days that a row had before the statement, whose own changes it does not see.
+_DAYS_BEFORE = f"CASE WHEN old.valid_to IS NOT NULL THEN {_days('old')} END"
+_EVENT = "CASE WHEN old.valid_to IS NULL THEN 'mapped' ELSE 'changed' END"
 
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "accounts": (
@@ -45,12 +61,20 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         # Numbers that change hands in an import are freed first: unique constraints look at each row in turn. An
         # account of which this is true has one mapping: the rules see to that.
         f"""
-        UPDATE custodian_accounts c
-        SET number = c.number || chr(1)
-        FROM staged_accounts s
-        JOIN accounts a ON a.code = s.account
-        JOIN account_mappings m ON m.account_id = a.id
-        WHERE m.custodian_account_id = c.id AND {UNLINKED.format(s="s")}
+        WITH freed AS (
+            UPDATE custodian_accounts c
+            SET number = c.number || chr(1)
+            FROM staged_accounts s
+            JOIN accounts a ON a.code = s.account
+            JOIN account_mappings m ON m.account_id = a.id
+            WHERE m.custodian_account_id = c.id AND {UNLINKED.format(s="s")}
+            RETURNING a.id AS account_id, s.custodian_account || ' of ' || s.custodian AS subject,
+                      left(c.number, -1) || ' of ' || c.custodian AS old_subject
+        )
+        {_TELL.format(about="account_id")}
+            'renumbered', account_id, subject, jsonb_build_object('custodian_account', old_subject),
+            jsonb_build_object('custodian_account', subject)
+        FROM freed
         """,  # noqa: S608 (of texts that stand here)
         f"""
         UPDATE custodian_accounts c
@@ -70,12 +94,20 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         ON CONFLICT (custodian, number) DO NOTHING
         """,
         f"""
-        INSERT INTO account_mappings (custodian_account_id, account_id)
-        SELECT c.id, a.id
-        FROM staged_accounts s
-        JOIN accounts a ON a.code = s.account
-        JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
-        WHERE {UNLINKED.format(s="s")}
+        WITH mapped AS (
+            INSERT INTO account_mappings (custodian_account_id, account_id)
+            SELECT c.id, a.id
+            FROM staged_accounts s
+            JOIN accounts a ON a.code = s.account
+            JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
+            WHERE {UNLINKED.format(s="s")}
+            RETURNING *
+        )
+        {_TELL.format(about="account_id")}
+            'mapped', m.account_id, c.number || ' of ' || c.custodian, NULL, {_days("m")}
+        FROM mapped m
+        JOIN custodian_accounts c ON c.id = m.custodian_account_id
+        ORDER BY m.account_id
         """,  # noqa: S608
         """
         UPDATE custodian_accounts c
@@ -103,15 +135,26 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         ORDER BY s.row
         ON CONFLICT (custodian, number) DO NOTHING
         """,
-        """
-        INSERT INTO account_mappings AS m (custodian_account_id, account_id, valid_from, valid_to)
-        SELECT c.id, a.id, coalesce(s.valid_from, '0001-01-01')::date, coalesce(s.valid_to, '9999-12-31')::date
-        FROM staged_mappings s
-        JOIN accounts a ON a.code = s.account
-        JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
-        ON CONFLICT (custodian_account_id, account_id, valid_from) DO UPDATE SET valid_to = excluded.valid_to
-        WHERE 'valid_to' = ANY(:given) AND m.valid_to <> excluded.valid_to
-        """,
+        f"""
+        WITH mapped AS (
+            INSERT INTO account_mappings AS m (custodian_account_id, account_id, valid_from, valid_to)
+            SELECT c.id, a.id, coalesce(s.valid_from, '0001-01-01')::date, coalesce(s.valid_to, '9999-12-31')::date
+            FROM staged_mappings s
+            JOIN accounts a ON a.code = s.account
+            JOIN custodian_accounts c ON (c.custodian, c.number) = (s.custodian, s.custodian_account)
+            ON CONFLICT (custodian_account_id, account_id, valid_from) DO UPDATE SET valid_to = excluded.valid_to
+            WHERE 'valid_to' = ANY(:given) AND m.valid_to <> excluded.valid_to
+            RETURNING *
+        )
+        {_TELL.format(about="account_id")}
+            {_EVENT}, m.account_id, c.number || ' of ' || c.custodian, {_DAYS_BEFORE}, {_days("m")}
+        FROM mapped m
+        JOIN custodian_accounts c ON c.id = m.custodian_account_id
+        LEFT JOIN account_mappings old
+          ON (old.custodian_account_id, old.account_id, old.valid_from)
+             = (m.custodian_account_id, m.account_id, m.valid_from)
+        ORDER BY m.account_id, m.valid_from
+        """,  # noqa: S608
     ),
     "securities": (
         """
@@ -129,15 +172,26 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         """,
     ),
     "identifiers": (
-        """
-        INSERT INTO security_identifiers AS i (scheme, value, namespace, valid_from, valid_to, security_id)
-        SELECT s.scheme, s.value, coalesce(s.namespace, ''), coalesce(s.valid_from, '0001-01-01')::date,
-               coalesce(s.valid_to, '9999-12-31')::date, x.id
-        FROM staged_identifiers s
-        JOIN securities x ON x.code = s.security
-        ON CONFLICT (scheme, value, namespace, valid_from) DO UPDATE SET valid_to = excluded.valid_to
-        WHERE 'valid_to' = ANY(:given) AND i.valid_to <> excluded.valid_to
-        """,
+        f"""
+        WITH named AS (
+            INSERT INTO security_identifiers AS i (scheme, value, namespace, valid_from, valid_to, security_id)
+            SELECT s.scheme, s.value, coalesce(s.namespace, ''), coalesce(s.valid_from, '0001-01-01')::date,
+                   coalesce(s.valid_to, '9999-12-31')::date, x.id
+            FROM staged_identifiers s
+            JOIN securities x ON x.code = s.security
+            ON CONFLICT (scheme, value, namespace, valid_from) DO UPDATE SET valid_to = excluded.valid_to
+            WHERE 'valid_to' = ANY(:given) AND i.valid_to <> excluded.valid_to
+            RETURNING *
+        )
+        {_TELL.format(about="security_id")}
+            {_EVENT}, i.security_id,
+            i.scheme || ' ''' || i.value || '''' || CASE WHEN i.namespace <> '' THEN ' of ' || i.namespace ELSE '' END,
+            {_DAYS_BEFORE}, {_days("i")}
+        FROM named i
+        LEFT JOIN security_identifiers old
+          ON (old.scheme, old.value, old.namespace, old.valid_from) = (i.scheme, i.value, i.namespace, i.valid_from)
+        ORDER BY i.security_id, i.valid_from
+        """,  # noqa: S608
     ),
     # A version that an import brings is one of positions and of cash, whichever of the two tables names it.
     "versions": (

@@ -24,6 +24,7 @@ from app.book.table_files import open_table
 from app.book.tables import TABLES, Table
 from app.calendars import settlement_day
 from app.errors import BadInputError
+from app.people import Person
 
 _ENDINGS = (".csv", ".parquet")
 
@@ -57,7 +58,7 @@ class BookImportResult:
     counts: dict[str, int]
 
 
-def import_book(session: Session, folder: Path, today: date) -> BookImportResult:
+def import_book(session: Session, folder: Path, today: date, *, by: Person | None = None) -> BookImportResult:
     """Import the tables that `folder` has, in the session's transaction; docs/formats-book.md describes them.
 
     Positions and cash of an account and date that were imported before are replaced, other rows are added or
@@ -68,6 +69,7 @@ def import_book(session: Session, folder: Path, today: date) -> BookImportResult
         session: what it has loaded is read again when it is next looked at.
         folder: where the tables are.
         today: the newest date that a version of the book or a trade may have.
+        by: who imports; what it does to links is told of the database login if left out.
 
     Raises:
         BadInputError: the folder is none, has no tables, or has one twice.
@@ -79,7 +81,7 @@ def import_book(session: Session, folder: Path, today: date) -> BookImportResult
         change_alone(connection)
         files = _stage(connection, folder, paths)
         _check(connection, folder, files, today)
-        import_id = _write(connection, folder, files)
+        import_id = _write(connection, folder, files, by)
         for staged in (*_STAGED.values(), _STAGED_VERSIONS):
             staged.drop(connection, checkfirst=False)
     session.expire_all()
@@ -208,7 +210,7 @@ def _check_rules(connection: Connection, file: _File) -> None:
             file.problems.add(says, number=number)
 
 
-def _write(connection: Connection, folder: Path, files: list[_File]) -> int:
+def _write(connection: Connection, folder: Path, files: list[_File], by: Person | None) -> int:
     keep_compares_out(connection)
     given = {file.table.name: file.columns for file in files}
     import_id = connection.execute(
@@ -222,8 +224,9 @@ def _write(connection: Connection, folder: Path, files: list[_File]) -> int:
         if name in given:
             if name == "transactions":
                 _settle(connection, given[name])
+            parameters = {"given": given[name], "import_id": import_id, "actor": by and by.login}
             for statement in statements:
-                connection.execute(text(statement), {"given": given[name], "import_id": import_id})
+                connection.execute(text(statement), parameters)
     if "identifiers" in given:
         resolve_instruments(connection)
     return import_id

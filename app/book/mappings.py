@@ -9,10 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from app.book.cells import CODE, WORD
+from app.book.link_events import LinkEventView, needed_reason, read_events, write_event
 from app.book.locks import change_alone, keep_compares_out
 from app.book.models import Account, AccountMapping, CustodianAccount
 from app.book.spans import Span, changed_span
 from app.errors import BadInputError
+from app.people import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def map_account(
     first: date | None = None,
     last: date | None = None,
     is_shared: bool = False,
+    by: Person,
+    reason: str,
 ) -> MappingChange:
     """Say that an account is held in a custodian account, or until when; the custodian account is added if it is new.
 
@@ -94,13 +98,16 @@ def map_account(
         first: the first day; without it a mapping that is there is meant, or else all days.
         last: the last day; until further notice if left out.
         is_shared: whether the account may be held elsewhere on the same days, and the custodian account hold others.
+        by: who says so.
+        reason: why, in words.
 
     Raises:
         BadInputError: two custodian accounts claim the account, or two accounts the custodian account, on some day,
             and `is_shared` does not say that they may; the custodian or the number can't be one; the mapping is there
-            on some of the days.
+            on some of the days; no reason is given.
     """
     _check(custodian, number)
+    reason = needed_reason(reason)
     change_alone(session)
     keep_compares_out(session)
     custodian_account_id = _custodian_account_id(session, custodian, number)
@@ -125,15 +132,35 @@ def map_account(
             index_elements=["custodian_account_id", "account_id", "valid_from"], set_={"valid_to": after.last}
         )
     )
+    write_event(
+        session,
+        account_id=account_id,
+        subject=_subject(custodian, number),
+        before=before,
+        after=after,
+        by=by,
+        reason=reason,
+    )
     return MappingChange(before, after, is_new)
 
 
-def unmap_account(session: Session, account_id: int, custodian: str, number: str, *, first: date | None = None) -> Span:
+def unmap_account(
+    session: Session,
+    account_id: int,
+    custodian: str,
+    number: str,
+    *,
+    first: date | None = None,
+    by: Person,
+    reason: str,
+) -> Span:
     """Take back a mapping that never was right, and return the days that it was for. One that was right ends instead.
 
     Raises:
-        BadInputError: there is no such mapping, or there are several and `first` does not say which.
+        BadInputError: there is no such mapping, or there are several and `first` does not say which; or no reason is
+            given.
     """
+    reason = needed_reason(reason)
     change_alone(session)
     keep_compares_out(session)
     custodian_account_id = _custodian_account_id(session, custodian, number)
@@ -154,7 +181,40 @@ def unmap_account(session: Session, account_id: int, custodian: str, number: str
             AccountMapping.valid_from == spans[0].first,
         )
     )
+    write_event(
+        session,
+        account_id=account_id,
+        subject=_subject(custodian, number),
+        before=spans[0],
+        after=None,
+        by=by,
+        reason=reason,
+    )
     return spans[0]
+
+
+def account_history(
+    session: Session,
+    account_id: int | None = None,
+    *,
+    held_in: tuple[str, str] | None = None,
+    only_by_hand: bool = False,
+) -> Iterator[LinkEventView]:
+    """Give what happened to mappings, newest first, as it is read.
+
+    Args:
+        session: where from.
+        account_id: only to those of this account.
+        held_in: only to those with the custodian account of that custodian and number.
+        only_by_hand: not what imports did.
+    """
+    subject = None if held_in is None else _subject(*held_in)
+    return read_events(session, Account, owner_id=account_id, subject=subject, only_by_hand=only_by_hand)
+
+
+def _subject(custodian: str, number: str) -> str:
+    """Return what a custodian account is called in events; imports have SQL that does the same."""
+    return f"{number} of {custodian}"
 
 
 def _check(custodian: str, number: str) -> None:
@@ -203,7 +263,7 @@ def _refuse_other_claims(
     raise BadInputError(
         what,
         where="mapping",
-        hint=f"End the other one (accounts map {row.code} {row.custodian} {row.number} --to DATE),"
+        hint=f"End the other one (accounts map {row.code} {row.custodian} {row.number} --to DATE --reason TEXT),"
         " or say --shared if both are so on the same days.",
     )
 

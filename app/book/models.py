@@ -134,6 +134,43 @@ class SecurityIdentifier(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     )
 
 
+class LinkEvent(Base, app_may={"INSERT"}):
+    """What happened to a link or a name, by hand or by an import. Rows are only ever added: a trigger refuses the rest.
+
+    No column is a foreign key: an import writes them by the million, from the rows that they would check against.
+    """
+
+    __tablename__ = "link_events"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    happened_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The login of the person who did it; of an import that names nobody, the database login.
+    actor: Mapped[str] = mapped_column(server_default=text("session_user"))
+    #: The database login that it was written with.
+    db_user: Mapped[str] = mapped_column(server_default=text("session_user"))
+    #: mapped, changed (in its days), unmapped; or renumbered: the custodian account has another number.
+    event: Mapped[str]
+    #: The account that is held there, or the security whose name it is: one of the two.
+    account_id: Mapped[int | None]
+    security_id: Mapped[int | None]
+    #: The custodian account or the name, as people wrote it: 5550017 of lakebank, or CUSIP 'C-PINE'.
+    subject: Mapped[str]
+    #: The first and the last day, or the custodian account; none before the first event and after the last.
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+    #: The import that did it; NULL is by hand, which needs a reason in words.
+    import_id: Mapped[int | None]
+    reason: Mapped[str] = mapped_column(server_default="")
+
+    __table_args__ = (
+        CheckConstraint("event IN ('mapped', 'changed', 'unmapped', 'renumbered')", name="event"),
+        CheckConstraint("num_nonnulls(account_id, security_id) = 1", name="account_or_security"),
+        CheckConstraint("import_id IS NOT NULL OR reason <> ''", name="reason"),
+        Index("link_events_account_idx", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+        Index("link_events_security_idx", "security_id", postgresql_where=text("security_id IS NOT NULL")),
+    )
+
+
 class Instrument(Base, app_may={"INSERT"}):
     """What statements call a security, word for word; statements' rows refer to it, so that each is kept once."""
 

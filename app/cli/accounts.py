@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.link_events import ByHand, Reason, print_history
 from app.cli.terminal import cell, output, plain_table
 from app.errors import BadInputError
 
@@ -23,6 +24,7 @@ _Custodian = Annotated[
     str, typer.Argument(metavar="CUSTODIAN", help="The custodian, by the id that its statements give it.")
 ]
 _Number = Annotated[str, typer.Argument(metavar="NUMBER", help="The number of the account there.")]
+_Limit = Annotated[int, typer.Option(min=1, help="Print at most so many rows.")]
 From = Annotated[
     datetime | None,
     typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="The first day.", show_default=False),
@@ -67,7 +69,7 @@ def list_(
     unmapped: Annotated[
         bool, typer.Option("--unmapped", help="Only active accounts that no custodian account holds today.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Print at most so many rows.")] = 1000,
+    limit: _Limit = 1000,
 ) -> None:
     """List the accounts, each with the custodian accounts that it is held in and the days of that."""
     from app.book import list_accounts
@@ -102,6 +104,7 @@ def map_(
     *,
     first: From = None,
     last: To = None,
+    reason: Reason,
     shared: Annotated[
         bool,
         typer.Option(
@@ -116,10 +119,22 @@ def map_(
     """
     from app.book import map_account
     from app.database import session_scope
+    from app.people import current_person
 
+    person = current_person()
     with session_scope() as session:
         account_id, code = account_named(session, account)
-        change = map_account(session, account_id, custodian, number, first=day(first), last=day(last), is_shared=shared)
+        change = map_account(
+            session,
+            account_id,
+            custodian,
+            number,
+            first=day(first),
+            last=day(last),
+            is_shared=shared,
+            by=person,
+            reason=reason,
+        )
     text = f"Account {code} is held in {number} of {custodian} {change.after}"
     if change.before == change.after:
         text += ", as before"
@@ -131,12 +146,38 @@ def map_(
 
 
 @app.command("unmap")
-def unmap(account: _Account, custodian: _Custodian, number: _Number, first: From = None) -> None:
+def unmap(account: _Account, custodian: _Custodian, number: _Number, *, first: From = None, reason: Reason) -> None:
     """Take back a mapping that never was right. One that was right until a day is ended by `map --to`."""
     from app.book import unmap_account
     from app.database import session_scope
+    from app.people import current_person
 
+    person = current_person()
     with session_scope() as session:
         account_id, code = account_named(session, account)
-        span = unmap_account(session, account_id, custodian, number, first=day(first))
+        span = unmap_account(session, account_id, custodian, number, first=day(first), by=person, reason=reason)
     output().print(cell(f"Account {code} is not held in {number} of {custodian} any more; it was {span}."))
+
+
+@app.command("history")
+def history(
+    account: Annotated[
+        str | None,
+        typer.Argument(metavar="[ACCOUNT]", help="Only this account, by its code or its id.", show_default=False),
+    ] = None,
+    held_in: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--held-in", metavar="CUSTODIAN NUMBER", help="Only this custodian account.", show_default=False),
+    ] = None,
+    *,
+    by_hand: ByHand = False,
+    limit: _Limit = 1000,
+) -> None:
+    """List what happened to mappings, newest first: who made, changed or took back which, when and why."""
+    from app.book import account_history
+    from app.database import session_scope
+
+    with session_scope() as session:
+        account_id = account_named(session, account)[0] if account is not None else None
+        events = account_history(session, account_id, held_in=held_in, only_by_hand=by_hand)
+        print_history(events, limit=limit, code="account", subject="custodian account")

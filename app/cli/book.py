@@ -31,9 +31,11 @@ def import_folder(
     """
     from app.book import import_book
     from app.database import session_scope
+    from app.people import current_person
 
+    person = current_person()
     with session_scope() as session:
-        result = import_book(session, folder, datetime.now(UTC).date())
+        result = import_book(session, folder, datetime.now(UTC).date(), by=person)
     table = plain_table("table", "rows>")
     for name, count in result.counts.items():
         table.add_row(name, f"{count:,}")

@@ -22,8 +22,8 @@ def assign(
 ) -> None:
     """Give breaks to a person. One that is explained stays so, and is theirs when its explanation fails."""
     from app.database import session_scope
+    from app.people import current_person
     from app.reconciliation import assign as act
-    from app.reconciliation import current_person
 
     person = current_person()
     with session_scope() as session:
@@ -37,8 +37,8 @@ def comment(
 ) -> None:
     """Say something of breaks, for whoever looks at them next."""
     from app.database import session_scope
+    from app.people import current_person
     from app.reconciliation import comment as act
-    from app.reconciliation import current_person
 
     person = current_person()
     with session_scope() as session:
@@ -49,7 +49,7 @@ def comment(
 def resolve(break_ids: _Ids, reason: _Reason) -> None:
     """Say that what breaks are about has been put right. A run opens them again when a later date still disagrees."""
     from app.database import session_scope
-    from app.reconciliation import current_person
+    from app.people import current_person
     from app.reconciliation import resolve as act
 
     person = current_person()
@@ -65,7 +65,7 @@ def write_off(break_ids: _Ids, reason: _Reason) -> None:
     proposal, and a second person's of the same figures is what writes it off.
     """
     from app.database import session_scope
-    from app.reconciliation import current_person
+    from app.people import current_person
     from app.reconciliation import write_off as act
     from app.reports import money
     from app.settings import get_settings

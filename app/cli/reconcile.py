@@ -187,7 +187,7 @@ def _print_lacks(console: Console, run: "RunDigest") -> None:
             )
             for statement in run.held
         ),
-        *(("refused", file.name, file.error) for file in run.refused),
+        *((file.state, file.name, file.error) for file in (*run.refused, *run.loaded_in_part)),
     ]
     table = plain_table("what", "which", "why")
     for row in rows[:_MOST_LACKS]:

@@ -103,7 +103,8 @@ def sign_off(
 
     Hashes over what it compared and what it found are kept with it; `runs verify` tells when either has changed.
     """
-    from app.reconciliation import current_person, sign_off_run
+    from app.people import current_person
+    from app.reconciliation import sign_off_run
 
     person = current_person()
     with _one_moment() as session:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.accounts import From, To, day, days
+from app.cli.link_events import ByHand, Reason, print_history
 from app.cli.terminal import cell, facts, output, plain_table
 from app.errors import BadInputError
 
@@ -119,6 +120,7 @@ def map_(
     namespace: _Namespace = "",
     first: From = None,
     last: To = None,
+    reason: Reason,
 ) -> None:
     """Say that a name is a security's, and from when to when.
 
@@ -127,23 +129,59 @@ def map_(
     """
     from app.book import SecurityName, map_security
     from app.database import session_scope
+    from app.people import current_person
 
+    person = current_person()
     name = SecurityName(scheme.upper(), value, namespace)
     with session_scope() as session:
-        span = map_security(session, security, name, first=day(first), last=day(last))
+        span = map_security(session, security, name, first=day(first), last=day(last), by=person, reason=reason)
     output().print(cell(f"{name} is the name of security '{security}' {span}."))
 
 
 @app.command("unmap")
-def unmap(security: _Security, scheme: _Scheme, value: _Value, namespace: _Namespace = "", first: From = None) -> None:
+def unmap(
+    security: _Security,
+    scheme: _Scheme,
+    value: _Value,
+    *,
+    namespace: _Namespace = "",
+    first: From = None,
+    reason: Reason,
+) -> None:
     """Take back a name that never was the security's. One that was until a day is ended by `map --to`."""
     from app.book import SecurityName, unmap_security
     from app.database import session_scope
+    from app.people import current_person
 
+    person = current_person()
     name = SecurityName(scheme.upper(), value, namespace)
     with session_scope() as session:
-        span = unmap_security(session, security, name, first=day(first))
+        span = unmap_security(session, security, name, first=day(first), by=person, reason=reason)
     output().print(cell(f"{name} is not the name of security '{security}' any more; it was {span}."))
+
+
+@app.command("history")
+def history(
+    security: Annotated[
+        str | None, typer.Argument(metavar="[SECURITY]", help="Only this one, by its code.", show_default=False)
+    ] = None,
+    name: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--name", metavar="SCHEME VALUE", help="Only this name, whose it ever was.", show_default=False),
+    ] = None,
+    *,
+    namespace: _Namespace = "",
+    by_hand: ByHand = False,
+    limit: _Limit = 1000,
+) -> None:
+    """List what happened to names, newest first: who gave, changed or took back which, when and why."""
+    from app.book import SecurityName, security_history
+    from app.database import session_scope
+
+    named = SecurityName(name[0].upper(), name[1], namespace) if name is not None else None
+    with session_scope() as session:
+        events = security_history(session, security, name=named, only_by_hand=by_hand)
+        print_history(events, limit=limit, code="security", subject="name")
 
 
 def _names(views: "Iterable[SecurityView]") -> "Table":

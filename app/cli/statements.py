@@ -115,17 +115,19 @@ def accept(
     statement_id: Annotated[
         int, typer.Argument(metavar="ID", help="The statement, by the id that `statements held` shows.")
     ],
-    reason: Annotated[str, typer.Option(help="Why it is whole after all; kept with your name.")],
+    reason: Annotated[str, typer.Option(help="Why it is whole after all; kept with your login.")],
 ) -> None:
     """Let a statement through that the completeness gate holds back; the next run compares it."""
     from app.database import session_scope
+    from app.people import current_person
     from app.statements import accept_statement
 
     if not reason.strip():
         raise BadInputError("a reason is needed, in words", where="--reason")
+    person = current_person()
     with session_scope() as session:
-        accept_statement(session, statement_id, reason.strip())
-    output().print(f"Statement {statement_id} is accepted.")
+        accept_statement(session, statement_id, reason.strip(), by=person)
+    output().print(f"Statement {statement_id} is accepted by {person.login}.")
 
 
 @app.command("fetch")

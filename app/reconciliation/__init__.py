@@ -13,7 +13,6 @@ from app.reconciliation.breaks import (
 )
 from app.reconciliation.compare import ShardCounts
 from app.reconciliation.coverage import OUTCOMES, Coverage, Lack, run_coverage
-from app.reconciliation.people import Person, current_person
 from app.reconciliation.runs import (
     RunProgress,
     fail_shard,
@@ -35,7 +34,6 @@ __all__ = [
     "BucketCount",
     "Coverage",
     "Lack",
-    "Person",
     "RunProgress",
     "ShardCounts",
     "SignOff",
@@ -45,7 +43,6 @@ __all__ = [
     "bucket_named",
     "comment",
     "count_breaks_by_age",
-    "current_person",
     "fail_shard",
     "list_breaks",
     "list_sign_offs",

@@ -13,8 +13,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
+from app.people import Person
 from app.reconciliation.models import Break, BreakEvent
-from app.reconciliation.people import Person
 
 #: The states in which a break waits for somebody or something.
 PENDING = ("open", "assigned", "explained")

@@ -1,13 +1,13 @@
-"""What a run could not say: accounts that it did not compare, and why; shards that failed."""
+"""What a run could not say: accounts that it did not compare, or in part, and why; shards that failed."""
 
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select, union
 from sqlalchemy.orm import Session
 
 from app.book import Account, CustodianAccount
-from app.reconciliation.models import RunAccount, RunShard
+from app.reconciliation.models import RunAccount, RunGap, RunShard
 
 #: What a run did with an account, in words; nothing where it was compared.
 OUTCOMES = {
@@ -50,13 +50,14 @@ def run_coverage(session: Session, run_id: int, *, limit: int = 1000) -> Coverag
     """Return what a run covered; at most `limit` lacks, in the order of the accounts' names."""
     in_run = RunAccount.run_id == run_id
     is_lacking = or_(RunAccount.outcome != "compared", RunAccount.held_statement_id.is_not(None))
-    counts = session.execute(
-        select(
-            func.count(),
-            func.count().filter(RunAccount.outcome == "compared"),
-            func.count().filter(is_lacking),
-        ).where(in_run)
+    lacking = union(
+        select(RunAccount.account_id).where(in_run, is_lacking),
+        select(RunGap.account_id).where(RunGap.run_id == run_id),
+    ).subquery()
+    accounts, compared = session.execute(
+        select(func.count(), func.count().filter(RunAccount.outcome == "compared")).where(in_run)
     ).one()
+    lacking_count = session.execute(select(func.count()).select_from(lacking)).scalar_one()
     rows = session.execute(
         select(
             Account.code,
@@ -65,27 +66,33 @@ def run_coverage(session: Session, run_id: int, *, limit: int = 1000) -> Coverag
             RunAccount.as_of,
             RunAccount.outcome,
             RunAccount.held_statement_id,
+            RunGap.lacks,
+            RunGap.stated_as_of,
         )
+        .join(lacking, lacking.c.account_id == RunAccount.account_id)
         .join(Account, Account.id == RunAccount.account_id)
         .outerjoin(CustodianAccount, CustodianAccount.id == RunAccount.custodian_account_id)
-        .where(in_run, is_lacking)
+        .outerjoin(RunGap, and_(RunGap.run_id == RunAccount.run_id, RunGap.account_id == RunAccount.account_id))
+        .where(in_run)
         .order_by(Account.code)
         .limit(limit)
     )
     lacks = [
-        Lack(code, custodian or "", number or "", as_of, _why(outcome, held))
-        for code, custodian, number, as_of, outcome, held in rows
+        Lack(code, custodian or "", number or "", as_of, _why(outcome, held, lacks, stated_as_of))
+        for code, custodian, number, as_of, outcome, held, lacks, stated_as_of in rows
     ]
     failed = session.execute(
         select(RunShard.number, RunShard.error)
         .where(RunShard.run_id == run_id, RunShard.state == "failed")
         .order_by(RunShard.number)
     )
-    return Coverage(*counts, lacks, [(number, error or "") for number, error in failed])
+    return Coverage(accounts, compared, lacking_count, lacks, [(number, error or "") for number, error in failed])
 
 
-def _why(outcome: str, held_statement_id: int | None) -> str:
+def _why(outcome: str, held_statement_id: int | None, lacks: str | None, stated_as_of: date | None) -> str:
     reasons = [OUTCOMES[outcome]]
+    if lacks is not None:
+        reasons.append(f"no statement of this date states {lacks}; the last that did was of {stated_as_of}")
     if held_statement_id is not None:
         reasons.append(f"statement {held_statement_id}, which is newer, is held back by the completeness gate")
     return "; ".join(reason for reason in reasons if reason)

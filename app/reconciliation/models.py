@@ -41,7 +41,10 @@ class Run(Base, app_may={"INSERT", "UPDATE"}):
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
 
-    __table_args__ = (CheckConstraint("state IN ('running', 'complete', 'incomplete')", name="state"),)
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'complete', 'incomplete')", name="state"),
+        Index("runs_of_all_idx", "as_of", postgresql_where=text("account_id IS NULL")),
+    )
 
 
 class RunShard(Base, app_may={"INSERT", "UPDATE"}):
@@ -104,6 +107,21 @@ class RunAccount(Base, app_may={"INSERT"}):
             postgresql_where=text("outcome <> 'compared' OR held_statement_id IS NOT NULL"),
         ),
     )
+
+
+class RunGap(Base, app_may={"INSERT"}):
+    """An account that a run compared in part: its statements do not state what they usually do, see `gaps`."""
+
+    __tablename__ = "run_gaps"
+
+    run_id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    #: positions or cash.
+    lacks: Mapped[str]
+    #: The date for which they stated it last.
+    stated_as_of: Mapped[date]
+
+    __table_args__ = (CheckConstraint("lacks IN ('positions', 'cash')", name="lacks"),)
 
 
 class RunLink(Base, app_may={"INSERT"}):

@@ -12,6 +12,7 @@ from app.calendars import last_cut_off_day, last_ended_business_day
 from app.errors import BadInputError
 from app.jobs import enqueue_many
 from app.reconciliation.compare import ShardCounts, compare_shard, cutoff_key
+from app.reconciliation.gaps import find_gaps
 from app.reconciliation.links import link_accounts
 from app.reconciliation.models import Run, RunShard
 from app.reconciliation.owners import explain_by_other_accounts
@@ -109,6 +110,7 @@ def reconcile_shard(session: Session, run_id: int, shard: int) -> ShardCounts:
         days,
         even_inactive=run.account_id is not None,
     )
+    find_gaps(session, run, row.first_account_id, row.last_account_id)
     row.state, row.counts, row.finished_at = "done", dict(counts.as_json()), func.clock_timestamp()
     session.flush()
     _close_if_last(session, run_id)

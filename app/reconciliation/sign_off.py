@@ -16,9 +16,9 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
+from app.people import Person
 from app.reconciliation.matching import LOOK_BACK_DAYS
 from app.reconciliation.models import RunSignOff
-from app.reconciliation.people import Person
 from app.reconciliation.queries import sql
 from app.reconciliation.runs import run_progress
 

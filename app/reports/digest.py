@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
 from app.reconciliation import Coverage, RunProgress, run_coverage, run_progress
-from app.statements import HeldStatement, RefusedFile, list_held, list_refused
+from app.statements import HeldStatement, UnloadedFile, list_held, list_unloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,18 @@ class RunDigest:
     changed: int
     closed: int
     coverage: Coverage
-    #: Files that were refused since the run before, and statements that are held back now; none where the run was
-    #: about one account, for a refused file is nobody's.
-    refused: list[RefusedFile]
+    #: Files that were refused or loaded in part since the run before, and statements that are held back now; none where
+    #: the run was about one account, for such a file is nobody's.
+    refused: list[UnloadedFile]
+    loaded_in_part: list[UnloadedFile]
     held: list[HeldStatement]
 
     @property
     def lacks_nothing(self) -> bool:
         """Whether every account was compared, every file read, and every statement let through."""
-        return not (self.coverage.lacking or self.coverage.failed_shards or self.refused or self.held)
+        return not (
+            self.coverage.lacking or self.coverage.failed_shards or self.refused or self.loaded_in_part or self.held
+        )
 
 
 def newest_run(session: Session) -> int:
@@ -57,17 +60,18 @@ def digest_run(session: Session, run_id: int, *, most_lacks: int) -> RunDigest:
     """
     progress = run_progress(session, run_id)
     row = session.execute(_RUN, {"run_id": run_id}).one()
-    is_of_all = row.account is None
+    unloaded = [_without_name(file) for file in list_unloaded(session, run_id=run_id)]
     return RunDigest(
         progress,
         **row._mapping,
         coverage=run_coverage(session, run_id, limit=most_lacks),
-        refused=[_without_name(file) for file in list_refused(session, run_id=run_id)] if is_of_all else [],
-        held=list_held(session) if is_of_all else [],
+        refused=[file for file in unloaded if file.state == "refused"],
+        loaded_in_part=[file for file in unloaded if file.state != "refused"],
+        held=list_held(session) if row.account is None else [],
     )
 
 
-def _without_name(file: RefusedFile) -> RefusedFile:
+def _without_name(file: UnloadedFile) -> UnloadedFile:
     """Return the file with an error that does not begin with its name, which stands beside it."""
     return replace(file, error=file.error.removeprefix(file.name).lstrip(",: "))
 

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app.reconciliation import KINDS, OUTCOMES, run_progress
+from app.statements import UNLOADED_FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ _RUN = text(
     SELECT
         r.id, r.as_of, a.code, r.state, r.started_at, r.finished_at, r.shard_count,
         (SELECT count(*) FROM run_shards WHERE run_id = r.id AND state = 'failed'),
-        c.accounts, c.compared
+        c.accounts, c.compared, (SELECT count(*) FROM run_gaps WHERE run_id = r.id)
     FROM runs AS r
     LEFT JOIN accounts AS a ON a.id = r.account_id
     CROSS JOIN (
@@ -130,11 +131,13 @@ _STATEMENTS = text(
 
 _LACKS = text(
     """
-    SELECT a.code, c.custodian, c.number, r.as_of, r.outcome, r.held_statement_id
+    SELECT a.code, c.custodian, c.number, r.as_of, r.outcome, r.held_statement_id, g.lacks, g.stated_as_of
     FROM run_accounts AS r
     JOIN accounts AS a ON a.id = r.account_id
     LEFT JOIN custodian_accounts AS c ON c.id = r.custodian_account_id
-    WHERE r.run_id = :run_id AND (r.outcome <> 'compared' OR r.held_statement_id IS NOT NULL)
+    LEFT JOIN run_gaps AS g ON g.run_id = r.run_id AND g.account_id = r.account_id
+    WHERE r.run_id = :run_id
+        AND (r.outcome <> 'compared' OR r.held_statement_id IS NOT NULL OR g.account_id IS NOT NULL)
     ORDER BY r.account_id
     """
 )
@@ -166,7 +169,7 @@ _SECTIONS: tuple[
         "Reconciliation",
         (
             "run", "as_of", "account", "state", "started_at", "finished_at", "shards", "failed_shards", "accounts",
-            "compared",
+            "compared", "compared_in_part",
         ),
         _RUN,
         {},
@@ -209,10 +212,20 @@ _SECTIONS: tuple[
     ),
     (
         "not_compared",
-        "Accounts not compared, or with a newer statement that is held back",
-        ("account", "custodian", "custodian_account", "as_of", "why", "held_statement"),
+        "Accounts not compared, or in part, or with a newer statement that is held back",
+        (
+            "account", "custodian", "custodian_account", "as_of", "why", "held_statement", "not_stated",
+            "last_stated",
+        ),
         _LACKS,
         {"why": _why},
+    ),
+    (
+        "files",
+        "Files refused or loaded in part since the run before",
+        ("file", "state", "received_at", "why"),
+        UNLOADED_FILES,
+        {},
     ),
     (
         "failed_shards",

@@ -1,12 +1,13 @@
-"""Statements that the completeness gate holds back, and the person who lets one through."""
+"""What did not come in: statements that the completeness gate holds back, until a person lets them through; files."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
+from app.people import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ def list_held(session: Session) -> list[HeldStatement]:
     return [HeldStatement(*row) for row in rows]
 
 
-def accept_statement(session: Session, statement_id: int, reason: str) -> None:
-    """Let a held statement through; who did it (the database login) and why is kept with it.
+def accept_statement(session: Session, statement_id: int, reason: str, *, by: Person) -> None:
+    """Let a held statement through; who did it (the person, and the database login) and why is kept with it.
 
     Raises:
         BadInputError: no such statement is held.
@@ -50,13 +51,14 @@ def accept_statement(session: Session, statement_id: int, reason: str) -> None:
             """
             UPDATE statements
             SET state = 'accepted', findings = findings || jsonb_build_array(jsonb_build_object(
-                'check', 'accepted', 'text', CAST(:reason AS text), 'by', session_user, 'at', now()
+                'check', 'accepted', 'text', CAST(:reason AS text), 'by', CAST(:by AS text),
+                'db_user', session_user, 'at', now()
             ))
             WHERE id = :id AND state = 'held'
             RETURNING id
             """
         ),
-        {"id": statement_id, "reason": reason},
+        {"id": statement_id, "reason": reason, "by": by.login},
     ).one_or_none()
     if accepted is None:
         raise BadInputError(
@@ -67,32 +69,38 @@ def accept_statement(session: Session, statement_id: int, reason: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedFile:
-    """A file that could not be loaded."""
+class UnloadedFile:
+    """A file that could not be loaded, wholly or in part."""
 
     name: str
+    #: refused, or loaded in part.
+    state: str
+    received_at: datetime
+    #: Why; of a file that was loaded in part what was left out, too.
     error: str
 
 
-def list_refused(session: Session, *, run_id: int) -> list[RefusedFile]:
-    """Return the files that were refused since the complete run of all accounts before this one began."""
-    rows = session.execute(
-        text(
-            """
-            SELECT name, error
-            FROM statement_files
-            WHERE state = 'refused'
-                AND received_at <= coalesce((SELECT finished_at FROM runs WHERE id = :run_id), now())
-                AND received_at > coalesce(
-                    (
-                        SELECT max(started_at) FROM runs
-                        WHERE id < :run_id AND account_id IS NULL AND state = 'complete'
-                    ),
-                    '-infinity'
-                )
-            ORDER BY received_at, name
-            """
-        ),
-        {"run_id": run_id},
-    )
-    return [RefusedFile(*row) for row in rows]
+def list_unloaded(session: Session, *, run_id: int) -> list[UnloadedFile]:
+    """Return the files that could not be loaded since the complete run of all accounts before this one began.
+
+    There are none of a run that is about one account, for such a file is nobody's.
+    """
+    return [UnloadedFile(*row) for row in session.execute(UNLOADED_FILES, {"run_id": run_id})]
+
+
+#: The same as SQL, for a run's record.
+UNLOADED_FILES = text(
+    """
+    SELECT f.name, CASE f.state WHEN 'loaded' THEN 'loaded in part' ELSE f.state END, f.received_at, f.error
+    FROM runs AS r
+    JOIN statement_files AS f
+        ON f.error IS NOT NULL
+            AND f.received_at <= coalesce(r.finished_at, now())
+            AND f.received_at > coalesce(
+                (SELECT max(started_at) FROM runs WHERE id < r.id AND account_id IS NULL AND state = 'complete'),
+                '-infinity'
+            )
+    WHERE r.id = :run_id AND r.account_id IS NULL
+    ORDER BY f.received_at, f.name
+    """
+)

@@ -24,14 +24,14 @@ class StatementFile(Base, app_may={"INSERT", "UPDATE"}):
     name: Mapped[str]
     format: Mapped[str | None]
     size: Mapped[int]
-    #: loaded, or refused with the reason in `error`; a refused file may be tried again.
+    #: loaded, or refused; `error` says why, or what of a loaded file was left out. Such files may be tried again.
     state: Mapped[str]
     error: Mapped[str | None]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
         CheckConstraint("state IN ('loaded', 'refused')", name="state"),
-        Index("statement_files_refused_idx", "received_at", postgresql_where=text("state = 'refused'")),
+        Index("statement_files_error_idx", "received_at", postgresql_where=text("error IS NOT NULL")),
     )
 
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadInputError
-from app.reconciliation import Person
-from app.reconciliation.people import person_of
+from app.people import Person, person_of
 
 ALICE, BOB = 20001, 20002
 SERVICE = 998

@@ -1,12 +1,14 @@
 """Names of securities given and taken by hand, and what that makes of the instruments of statements."""
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from app import book
 from app.book import (
     EVER,
     FOREVER,
@@ -15,14 +17,17 @@ from app.book import (
     Span,
     instrument_ids,
     list_securities,
-    map_security,
-    unmap_security,
 )
 from app.errors import BadInputError
+from app.people import Person
 from app.reconciliation.models import Break, Run
 from app.reports import unknown_instruments
 from tests import factories as make
 
+map_security, unmap_security = (
+    partial(change, by=Person("ann", is_one=True), reason="as agreed")
+    for change in (book.map_security, book.unmap_security)
+)
 MARCH, APRIL = date(2026, 3, 31), date(2026, 4, 1)
 ISIN = SecurityName("ISIN", "X0")
 

@@ -1,6 +1,7 @@
 """Mappings made and ended by hand: what they come to, and what is never guessed."""
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,10 +9,16 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.book import EVER, FOREVER, Span, list_accounts, map_account, unmap_account
+from app import book
+from app.book import EVER, FOREVER, Span, list_accounts
 from app.errors import BadInputError
+from app.people import Person
 from tests import factories as make
 
+map_account, unmap_account = (
+    partial(change, by=Person("ann", is_one=True), reason="as agreed")
+    for change in (book.map_account, book.unmap_account)
+)
 MARCH, APRIL = date(2026, 3, 31), date(2026, 4, 1)
 
 
@@ -46,7 +53,8 @@ def test_an_account_moves_once_the_old_mapping_has_ended(session: Session) -> No
         map_account(session, account, "trust", "9", first=APRIL)
     assert str(caught.value) == (
         "mapping: two custodians claim account 'A1': '1' of 'bank' always, and now '9' of 'trust' from 2026-04-01 on."
-        " End the other one (accounts map A1 bank 1 --to DATE), or say --shared if both are so on the same days."
+        " End the other one (accounts map A1 bank 1 --to DATE --reason TEXT), or say --shared if both are so on"
+        " the same days."
     )
     map_account(session, account, "bank", "1", last=MARCH)
     map_account(session, account, "trust", "9", first=APRIL)

@@ -6,6 +6,8 @@ import pytest
 
 from tests import factories as make
 from tests.integration.cli.commands import line, lines, run
+from tests.integration.reports.morning import run as reconcile_here
+from tests.people import ALICE, needs_root, run_as
 from tests.unit.statements.ofx_files import bank, file_of, investment, position, sgml
 
 
@@ -98,11 +100,24 @@ def test_a_statement_that_is_held_back_is_listed_until_it_is_accepted(inbox):
     assert row == f"{statement_id} 2024-01-31 custodian.example A-1 b.ofx {why}"
 
     accepted = run("statements", "accept", statement_id, "--reason", "sold by fax")
-    assert (accepted.returncode, accepted.stdout) == (0, f"Statement {statement_id} is accepted.\n")
+    assert (accepted.returncode, accepted.stderr) == (0, "")
+    assert accepted.stdout.startswith(f"Statement {statement_id} is accepted by ")
     assert run("statements", "held").stdout == "No statement is held back.\n"
     again = run("statements", "accept", statement_id, "--reason", "sold by fax")
     assert again.returncode == 2
     assert "no such statement is held back" in again.stderr
+
+
+@needs_root
+def test_a_statement_is_accepted_in_the_name_of_who_is_logged_in(session, inbox):
+    (inbox / "a.ofx").write_bytes(holding("AAA", "BBB", "CCC", day="20240130"))
+    (inbox / "b.ofx").write_bytes(holding("AAA", day="20240131"))
+    assert run("import", str(inbox)).returncode == 0
+    ((held,),) = make.rows(session, "SELECT id FROM statements WHERE state = 'held'")
+    done = run_as(ALICE, "statements", "accept", str(held), "--reason", "sold by fax", USER="bob", SUDO_UID="0")
+    assert (done.returncode, done.stdout) == (0, f"Statement {held} is accepted by uid:20001.\n")
+    kept = "SELECT findings -> -1 ->> 'by', findings -> -1 ->> 'db_user' = session_user FROM statements WHERE id = :id"
+    assert make.rows(session, kept, id=held) == [("uid:20001", True)]
 
 
 def test_nothing_is_accepted_without_a_reason(database):
@@ -122,3 +137,59 @@ def test_mappings_are_listed_and_a_mistake_in_one_is_told_with_its_key(tmp_path)
     assert done.returncode == 2
     assert lines(done.stdout)[1].startswith("lakebank_positions.toml ")
     assert "bad.toml: kustodian is no key here; is it custodian?" in done.stderr
+
+
+PARTLY_KNOWN = """\
+account,as_of,isin,quantity,currency
+A-1,2024-01-31,US1,10,USD
+NEW,2024-01-31,US1,5,USD
+"""
+MAPPING = """\
+custodian = "custodian.example"
+files = "positions*.csv"
+holds = "positions"
+
+[fields]
+account = "account"
+as_of = "as_of"
+statement_currency = { value = "USD" }
+currency = "currency"
+identifiers = [{ scheme = "ISIN", column = "isin" }]
+quantity = "quantity"
+"""
+
+
+def test_accounts_that_were_left_out_of_a_file_are_told_wherever_people_look(inbox, session, broker, tmp_path):
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    (mappings / "positions.toml").write_text(MAPPING)
+    (inbox / "positions.csv").write_text(PARTLY_KNOWN)
+    why = (
+        "1 of its 2 statements are left out, for no account here has the number at 'custodian.example': 'NEW' (line 3)"
+    )
+
+    imported = run("import", str(inbox), STATEMENT_MAPPINGS_DIR=str(mappings))
+    assert (imported.returncode, imported.stderr) == (0, "")
+    assert "loaded positions.csv: 1 statement, 1 position, 0 transactions" in lines(imported.stdout)
+    assert line(imported.stdout, "left out").strip().startswith(why)
+
+    run_id = reconcile_here(session)
+    watched = run("reconcile", "--watch", str(run_id))
+    assert line(watched.stdout, "left out").startswith(f"loaded in part positions.csv {why}")
+    record = run("runs", "show", str(run_id)).stdout
+    told = line(record, "left out")
+    assert told.strip().startswith("file positions.csv; state loaded in part; received at ")
+    assert f"why {why}" in told
+    reports = tmp_path / "reports"
+    assert run("report", "--output", str(reports)).returncode == 0
+    (report,) = reports.iterdir()
+    page = " ".join(report.read_text().split())
+    assert 'Files loaded in part <span class="count">1</span>' in page
+    assert "1 of its 2 statements are left out" in page
+
+    # Once the account is known and the file is whole, nothing is lacking of it, and a later run does not tell it again.
+    make.custodian_account(session, custodian="custodian.example", number="NEW")
+    session.commit()
+    assert run("import", str(inbox), STATEMENT_MAPPINGS_DIR=str(mappings)).returncode == 0
+    assert "left out" not in run("runs", "show", str(reconcile_here(session))).stdout
+    assert "left out" not in run("runs", "show", str(run_id)).stdout

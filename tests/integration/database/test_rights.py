@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.database import Base, get_engine, session_scope
 from app.database.base import load_models
+from app.people import Person
 from app.settings import get_settings
 from app.statements import accept_statement
 from dev import embedded
@@ -71,6 +72,7 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
     # The book twice, for the second import replaces; a refused file twice, for the second try rewrites the record.
     for _ in range(2):
         succeed("book", "import", str(PROJECT / "dev/demo_book"))
+    assert query("SELECT count(*) > 1, bool_and(db_user = session_user) FROM link_events") == [(True, True)]
     (tmp_path / "bad.ofx").write_text("no statement")
     for _ in range(2):
         assert run("import", str(tmp_path / "bad.ofx")).returncode == 1
@@ -85,7 +87,7 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
     with session_scope() as session:
         custody = make.custodian_account(session, make.account(session))
         held = make.statement(session, custody, positions={}, state="held")
-        accept_statement(session, held, "checked with the custodian")
+        accept_statement(session, held, "checked with the custodian", by=Person("ann", is_one=True))
 
     with session_scope() as session:
         security = make.security(session, "PRICED", cusip="C-PRICED")
@@ -108,6 +110,8 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
         "UPDATE break_events SET actor = 'somebody else'",
         "DELETE FROM break_events",
         "TRUNCATE break_events",
+        "UPDATE link_events SET actor = 'somebody else'",
+        "DELETE FROM link_events",
         "DELETE FROM breaks",
         "UPDATE statement_positions SET quantity = 0",
         "DELETE FROM statement_transactions",

@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
-from app.reconciliation import Person, assign, comment, resolve, write_off
+from app.people import Person
+from app.reconciliation import assign, comment, resolve, write_off
 from dev import embedded
 from tests import factories as make
 

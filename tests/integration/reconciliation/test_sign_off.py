@@ -8,7 +8,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
-from app.reconciliation import Person, list_sign_offs, sign_off, sign_off_run, signed_runs, verify_run
+from app.people import Person
+from app.reconciliation import list_sign_offs, sign_off, sign_off_run, signed_runs, verify_run
 from tests import factories as make
 from tests.integration.reports import morning
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from app.reconciliation import Person, list_breaks, show_break, write_off
+from app.people import Person
+from app.reconciliation import list_breaks, show_break, write_off
 from tests import factories as make
 from tests.factories import DAY, NOW
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import BadInputError
-from app.reconciliation import Person, assign, list_breaks, resolve
+from app.people import Person
+from app.reconciliation import assign, list_breaks, resolve
 from app.reports import newest_run, reconciliation, write_report
 from tests.integration.reports import morning
 

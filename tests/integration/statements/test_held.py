@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from app.errors import BadInputError
+from app.people import Person
 from app.reconciliation import list_breaks, reconcile_account
 from app.statements import accept_statement, list_held
 from tests import factories as make
@@ -12,6 +13,8 @@ from tests.unit.statements.ofx_files import balance, buy, file_of, investment, p
 
 #: The last business day that ended is the statements' own.
 MORNING = datetime(2024, 2, 1, 6, tzinfo=UTC)
+
+ANN = Person("ann", is_one=True)
 
 
 def holding(*identifiers: str, **options):
@@ -118,7 +121,7 @@ def test_who_accepted_a_statement_when_and_why_is_kept_and_the_next_run_compares
     assert list(list_breaks(session)) == []
 
     (held,) = list_held(session)
-    accept_statement(session, held.id, "Both were transferred out; Ms Price asked the bank.")
+    accept_statement(session, held.id, "Both were transferred out; Ms Price asked the bank.", by=ANN)
     session.commit()
     assert list_held(session) == []
     ((state, user, findings),) = make.rows(
@@ -129,7 +132,8 @@ def test_who_accepted_a_statement_when_and_why_is_kept_and_the_next_run_compares
     assert datetime.fromisoformat(accepted.pop("at")).tzinfo is not None
     assert accepted == {
         "check": "accepted",
-        "by": user,
+        "by": "ann",
+        "db_user": user,
         "text": "Both were transferred out; Ms Price asked the bank.",
     }
 
@@ -144,7 +148,7 @@ def test_an_accepted_statement_is_what_the_next_one_is_measured_by(bring, sessio
     bring(holding("A", "B", "C", day="20240130"))
     bring(holding("A"))
     (held,) = list_held(session)
-    accept_statement(session, held.id, "right")
+    accept_statement(session, held.id, "right", by=ANN)
     session.commit()
     assert bring(holding("A", day="20240201")) == []
 
@@ -154,7 +158,7 @@ def test_only_a_held_statement_can_be_accepted(bring, session, which):
     bring(holding("A"))
     ((statement_id,),) = make.rows(session, "SELECT id FROM statements")
     with pytest.raises(BadInputError, match="no such statement is held back"):
-        accept_statement(session, statement_id + (which == "unknown"), "why")
+        accept_statement(session, statement_id + (which == "unknown"), "why", by=ANN)
     assert make.rows(session, "SELECT findings FROM statements") == [([],)]
 
 

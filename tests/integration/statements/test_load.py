@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import UnavailableError
 from app.reconciliation import start_run
-from app.statements import FileResult, import_files, list_refused
+from app.statements import FileResult, import_files, list_unloaded
 from app.statements.formats import read_statements
 from tests import factories as make
 from tests.integration.statements.conftest import NOW
@@ -189,15 +189,15 @@ def test_the_run_says_which_files_were_refused_since_the_one_before(inbox, load,
     (result,) = load(inbox)
     first = start_run(session, "first", now=NOW, shard_size=10)
     session.commit()
-    assert [(file.name, file.error) for file in list_refused(session, run_id=first)] == [("a.ofx", result.error)]
+    assert [(file.name, file.error) for file in list_unloaded(session, run_id=first)] == [("a.ofx", result.error)]
     session.rollback()
 
     (inbox / "b.ofx").write_bytes(b"")
     load(inbox / "b.ofx")
     second = start_run(session, "second", now=NOW, shard_size=10)
     session.commit()
-    assert [file.name for file in list_refused(session, run_id=second)] == ["b.ofx"]
-    assert [file.name for file in list_refused(session, run_id=first)] == ["a.ofx"]
+    assert [file.name for file in list_unloaded(session, run_id=second)] == ["b.ofx"]
+    assert [file.name for file in list_unloaded(session, run_id=first)] == ["a.ofx"]
 
 
 # COPY

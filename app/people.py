@@ -1,4 +1,4 @@
-"""Who is at the keyboard, as the kernel knows it: the name that stands behind what people do with breaks and runs.
+"""Who is at the keyboard, as the kernel knows it: the name that stands behind what people do by hand.
 
 It is never an argument or a variable that anyone can set. Three things bear witness:
 
