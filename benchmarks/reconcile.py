@@ -91,7 +91,7 @@ class _Run:
             peaks = _peaks(worker.pid)
         plain_match = self._psql("match", accounts)
         floor = self._copy_floor()
-        orm = self._orm(min(accounts, _ORM_SAMPLE))
+        orm = self._orm(min(accounts - 1, _ORM_SAMPLE))
         plain = figures["plain_compare_s"]
         return {
             **figures,
@@ -223,15 +223,12 @@ class _Run:
         return seconds
 
     def _orm(self, accounts: int) -> float:
-        """Compare accounts one by one as an ORM would, a transaction each; return the seconds an account."""
-        _say("an ORM, account by account")
-        from benchmarks.reconcile_orm import compare_account, make_table  # noqa: PLC0415 (the models, once the settings are there)
+        """Compare accounts by a task each as an ORM would; return the seconds an account."""
+        _say("an ORM, a task an account")
+        from benchmarks import reconcile_orm  # noqa: PLC0415 (the models and the broker, once the settings are there)
 
-        make_table(self._engine)
-        began = time.monotonic()
-        for account in range(1, accounts + 1):
-            compare_account(self._engine, account, data.DAY)
-        return (time.monotonic() - began) / accounts
+        log = _FOLDER / "orm.log"
+        return reconcile_orm.measure(self._engine, accounts, data.DAY, processes=_PROCESSES, log=log) / accounts
 
     def _scalar(self, query: str, **parameters: Any) -> Any:
         with self._engine.connect() as connection:
@@ -311,7 +308,10 @@ def _print(figures: dict[str, Any]) -> None:
     for name, seconds, ratio, peer in rows:
         times = f"{figures[ratio]} times " if ratio else ""
         print(f"{name:16} {figures[seconds]:9.2f} s   {times}{peer}")
-    print(f"an ORM needs {figures['orm_us_an_account']} us an account, {figures['orm_vs_compare']} times the compare")
+    print(
+        f"a task an account with an ORM needs {figures['orm_us_an_account']} us an account,"
+        f" {figures['orm_vs_compare']} times the compare"
+    )
     print(f"peak memory {figures['peak_rss_mb']} MB (each process: {figures['peak_rss_mb_each']})")
     print(f"messages {figures['messages']}, breaks {figures['breaks']:,}")
     for point in figures["curve"]:
