@@ -241,7 +241,7 @@ class Settings(BaseModel):
 
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
     write_off_limit: Annotated[Decimal, BeforeValidator(_amount)] = Decimal(100)
-    reconciliation_shard_size: int = Field(5000, ge=1, le=1_000_000)
+    reconciliation_shard_size: int = Field(10_000, ge=1, le=1_000_000)
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)
     max_statement_bytes: int = Field(64 * 1024 * 1024, ge=1, le=1024**3)

@@ -52,13 +52,24 @@ def link_accounts(
 
 _MAPPED = """
     SELECT m.custodian_account_id, m.account_id, m.valid_from
-    FROM account_mappings AS m
+    FROM {mappings} AS m
     JOIN accounts AS a ON a.id = m.account_id
     JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
     WHERE d.last_day BETWEEN m.valid_from AND m.valid_to
 """
 
-#: First by what has several mappings on any days, which two indexes say; of those, what has several on this one.
+#: First what has several mappings on any days, which two indexes say; of those, what has several on this one.
+_SEVERAL = """(
+    SELECT m.*
+    FROM (SELECT account_id FROM account_mappings GROUP BY account_id HAVING count(*) > 1) AS s
+    JOIN account_mappings AS m USING (account_id)
+    UNION
+    SELECT m.*
+    FROM (
+        SELECT custodian_account_id FROM account_mappings GROUP BY custodian_account_id HAVING count(*) > 1
+    ) AS s
+    JOIN account_mappings AS m USING (custodian_account_id)
+)"""
 _SHARED = text(
     f"""
     SELECT custodian_account_id, account_id, valid_from
@@ -67,16 +78,7 @@ _SHARED = text(
             *,
             count(*) OVER (PARTITION BY account_id) AS of_the_account,
             count(*) OVER (PARTITION BY custodian_account_id) AS of_the_custodian_account
-        FROM (
-            {_MAPPED} AND a.active
-                AND (
-                    m.account_id IN (SELECT account_id FROM account_mappings GROUP BY account_id HAVING count(*) > 1)
-                    OR m.custodian_account_id IN (
-                        SELECT custodian_account_id FROM account_mappings
-                        GROUP BY custodian_account_id HAVING count(*) > 1
-                    )
-                )
-        ) AS mapped
+        FROM ({_MAPPED.format(mappings=_SEVERAL)} AND a.active) AS mapped
     ) AS counted
     WHERE of_the_account > 1 OR of_the_custodian_account > 1
     ORDER BY account_id, custodian_account_id
@@ -85,7 +87,7 @@ _SHARED = text(
 
 _AROUND = text(
     f"""
-    {_MAPPED} AND (a.active OR a.id = :account_id)
+    {_MAPPED.format(mappings="account_mappings")} AND (a.active OR a.id = :account_id)
         AND (m.account_id = ANY(:accounts) OR m.custodian_account_id = ANY(:custodians))
     """
 )
