@@ -102,8 +102,10 @@ SELECT
     CASE WHEN due.as_of >= m.valid_from THEN due.as_of END
 FROM accounts AS a
 JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
-LEFT JOIN account_mappings AS m ON m.account_id = a.id AND d.last_day BETWEEN m.valid_from AND m.valid_to
-LEFT JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
+LEFT JOIN LATERAL (
+    SELECT * FROM account_mappings WHERE account_id = a.id AND d.last_day BETWEEN valid_from AND valid_to OFFSET 0
+) AS m ON TRUE
+LEFT JOIN LATERAL (SELECT * FROM custodian_accounts WHERE id = m.custodian_account_id OFFSET 0) AS c ON TRUE
 LEFT JOIN unnest(
     CAST(:due_calendars AS text[]), CAST(:due_frequencies AS text[]), CAST(:due_lags AS bigint[]),
     CAST(:due_cutoffs AS time[]), CAST(:due_days AS date[])

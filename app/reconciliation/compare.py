@@ -117,8 +117,10 @@ _REGULAR = text(
     SELECT DISTINCT a.calendar, c.statement_frequency, c.statement_lag_days, c.statement_cutoff
     FROM accounts AS a
     JOIN account_mappings AS m ON m.account_id = a.id
-    JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
-    WHERE a.id BETWEEN :first_account_id AND :last_account_id AND c.statement_frequency IS NOT NULL
+    CROSS JOIN LATERAL (SELECT * FROM custodian_accounts WHERE id = m.custodian_account_id OFFSET 0) AS c
+    WHERE a.id BETWEEN :first_account_id AND :last_account_id
+        AND m.account_id BETWEEN :first_account_id AND :last_account_id
+        AND c.statement_frequency IS NOT NULL
     """
 )
 

@@ -195,7 +195,7 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT * FROM statement_positions WHERE statement_id = place.statement_id AND row = place.row OFFSET 0
     ) AS p
-    JOIN instruments AS i ON i.id = p.instrument_id
+    CROSS JOIN LATERAL (SELECT * FROM instruments WHERE id = p.instrument_id OFFSET 0) AS i
 ) AS stated
 LEFT JOIN settled ON (settled.group_id, settled.security_id) = (f.group_id, f.security_id);
 

@@ -605,4 +605,4 @@ FROM newly_matched
 WHERE book_transaction_id IS NOT NULL;
 
 -- name: done
-UPDATE statements AS s SET matched_run_id = :run_id FROM taken AS t WHERE s.id = t.statement_id;
+UPDATE statements SET matched_run_id = :run_id WHERE id = ANY (ARRAY(SELECT statement_id FROM taken));

@@ -251,10 +251,12 @@ told AS (
 SELECT count(*) AS closed FROM told;
 
 -- name: advance
+-- The array has them looked up by index, however many there are.
 UPDATE custodian_accounts AS c
 SET reconciled_to = k.as_of
 FROM compared_custodians AS k
-WHERE c.id = k.custodian_account_id AND c.reconciled_to IS DISTINCT FROM k.as_of;
+WHERE c.id = ANY (ARRAY(SELECT custodian_account_id FROM compared_custodians))
+    AND c.id = k.custodian_account_id AND c.reconciled_to IS DISTINCT FROM k.as_of;
 
 -- name: pair_accounts
 -- What one account of an owner has too much and another too little of: the same security or currency, the same figure,
