@@ -188,7 +188,8 @@ class _Run:
         """Run a statement over all chunks in psql, as many at once as the worker has processes; return the seconds."""
         _say(f"psql: {name}")
         chunks = [(first, min(first + _SHARD - 1, accounts)) for first in range(1, accounts + 1, _SHARD)]
-        statements = [f"{_sql(name).format(first=first, last=last, day=data.DAY)};\n" for first, last in chunks]
+        statement = _sql(name).replace("{sides}", _sql("sides"))
+        statements = [f"{statement.format(first=first, last=last, day=data.DAY)};\n" for first, last in chunks]
         # What the engine sets for a shard; with the default of memory its hashes would go over the disk.
         settings = "SET work_mem = '64MB'; SET jit = off; SET max_parallel_workers_per_gather = 0;\n"
         scripts = [settings + "".join(statements[start::_PROCESSES]) for start in range(_PROCESSES)]

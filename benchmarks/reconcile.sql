@@ -14,9 +14,9 @@ CREATE TABLE plain_theirs (
 CREATE TABLE floor_statements (LIKE statements INCLUDING ALL);
 CREATE TABLE floor_positions (LIKE statement_positions INCLUDING ALL);
 
--- name: compare
--- Keeps what a compare is for: what each account was compared with, each break with its figures, and its first event.
-WITH chosen AS (
+-- name: sides
+-- What both of the next two compare.
+chosen AS (
     SELECT a.id AS account_id, m.custodian_account_id, s.id AS statement_id, s.as_of, b.as_of AS book_as_of
     FROM accounts AS a
     JOIN account_mappings AS m ON m.account_id = a.id
@@ -43,7 +43,11 @@ ours AS (
     SELECT c.account_id, b.security_id, b.quantity_traded AS quantity
     FROM chosen AS c
     JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
-),
+)
+
+-- name: compare
+-- Keeps what a compare is for: what each account was compared with, each break with its figures, and its first event.
+WITH {sides},
 kept AS (
     INSERT INTO plain_accounts (
         run_id, account_id, group_id, custodian_account_id, outcome, statement_ids, as_of, book_as_of, states_positions
@@ -77,34 +81,7 @@ SELECT id, 1, 'opened', kind, ours, theirs, difference, remainder, as_of FROM fo
 -- name: find
 -- Only finds the differences.
 INSERT INTO bare_breaks
-WITH chosen AS (
-    SELECT a.id AS account_id, m.custodian_account_id, s.id AS statement_id, s.as_of, b.as_of AS book_as_of
-    FROM accounts AS a
-    JOIN account_mappings AS m ON m.account_id = a.id
-    CROSS JOIN LATERAL (
-        SELECT id, as_of FROM statements
-        WHERE custodian_account_id = m.custodian_account_id AND state = 'accepted' AND states_positions
-            AND as_of <= DATE '{day}'
-        ORDER BY as_of DESC, id DESC LIMIT 1
-    ) AS s
-    CROSS JOIN LATERAL (
-        SELECT as_of FROM book_snapshots WHERE account_id = a.id AND as_of <= s.as_of ORDER BY as_of DESC LIMIT 1
-    ) AS b
-    WHERE a.id BETWEEN {first} AND {last} AND a.active
-),
-theirs AS (
-    SELECT c.account_id, r.security_id, sum(p.quantity) AS quantity
-    FROM chosen AS c
-    JOIN statement_positions AS p USING (statement_id)
-    JOIN instrument_securities AS r
-        ON r.instrument_id = p.instrument_id AND c.as_of BETWEEN r.valid_from AND r.valid_to
-    GROUP BY 1, 2
-),
-ours AS (
-    SELECT c.account_id, b.security_id, b.quantity_traded AS quantity
-    FROM chosen AS c
-    JOIN book_positions AS b ON (b.account_id, b.as_of) = (c.account_id, c.book_as_of)
-)
+WITH {sides}
 SELECT account_id, security_id, o.quantity, t.quantity
 FROM ours AS o
 FULL JOIN theirs AS t USING (account_id, security_id)

@@ -85,7 +85,7 @@ def enqueue(
     Raises:
         BadInputError: the key is empty or too long, the arguments do not fit JSON, or a time has no time zone.
     """
-    _check(key, args or {}, due_at, expires_at)
+    _checked(key, args or {}, due_at, expires_at)
     values: dict[str, Any] = {
         "task": task,
         "key": key,
@@ -117,15 +117,14 @@ def enqueue_many(session: Session, task: str, jobs: Mapping[str, dict[str, Any]]
     Raises:
         BadInputError: as in `enqueue`, and no job is asked for.
     """
-    for key, args in jobs.items():
-        _check(key, args)
+    written = [_checked(key, args) for key, args in jobs.items()]
     new = session.scalars(
         _INSERT_MANY,
         {
             "task": task,
             "queue": queue or get_settings().celery_queue,
             "keys": list(jobs),
-            "args": [json.dumps(args) for args in jobs.values()],
+            "args": written,
         },
     ).all()
     session.info.setdefault(_PENDING, []).extend(new)
@@ -167,7 +166,8 @@ def adopt(session: Session, task: str, key: str, args: dict[str, Any], *, queue:
     return Delivery(job_id, 0, redelivered=new is None)
 
 
-def _check(key: str, args: dict[str, Any], *times: datetime | None) -> None:
+def _checked(key: str, args: dict[str, Any], *times: datetime | None) -> str:
+    """Return the arguments as JSON."""
     where = f"job {key[:100]!r}"
     if not 0 < len(key) <= _LONGEST_KEY:
         raise BadInputError(f"a key has 1 to {_LONGEST_KEY} characters, not {len(key)}", where=where)
@@ -180,6 +180,7 @@ def _check(key: str, args: dict[str, Any], *times: datetime | None) -> None:
         raise BadInputError(f"its arguments do not fit JSON ({error})", where=where, hint="Pass ids.") from None
     if not written.startswith("{") or r"\u0000" in written.replace(r"\\", ""):
         raise BadInputError("its arguments are no JSON object, or hold a NUL", where=where)
+    return written
 
 
 def publish_now(messages: Sequence[Message]) -> None:

@@ -26,6 +26,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS taken (
     group_id bigint NOT NULL,
     custodian_account_id bigint NOT NULL,
     as_of date NOT NULL,
+    currency text NOT NULL,
     -- Whether a later statement lists the transactions of this day anew.
     is_replaced boolean NOT NULL
 ) ON COMMIT DELETE ROWS;
@@ -114,9 +115,9 @@ FROM unnest(CAST(:calendars AS text[]), CAST(:days AS date[]), CAST(:numbers AS 
 
 -- name: take_up
 -- Statements whose transactions were not looked at before.
-INSERT INTO taken (statement_id, group_id, custodian_account_id, as_of, is_replaced)
+INSERT INTO taken (statement_id, group_id, custodian_account_id, as_of, currency, is_replaced)
 SELECT
-    s.id, c.group_id, c.custodian_account_id, s.as_of,
+    s.id, c.group_id, c.custodian_account_id, s.as_of, s.currency,
     EXISTS (
         SELECT FROM statements AS newer
         WHERE newer.custodian_account_id = c.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
@@ -142,113 +143,88 @@ SELECT EXISTS (SELECT FROM taken) OR EXISTS (
 WITH withdrawn AS (
     SELECT m.match_id
     FROM taken AS t
-    JOIN statements AS s ON s.id = t.statement_id
-    JOIN statements AS old ON (old.custodian_account_id, old.as_of, old.currency)
-            = (s.custodian_account_id, s.as_of, s.currency)
-        AND old.id < s.id AND old.matched_run_id IS NOT NULL
-    JOIN statement_transactions AS gone ON gone.statement_id = old.id
-    JOIN matched_statement_transactions AS m
-        ON (m.custodian_account_id, m.reference) = (s.custodian_account_id, gone.reference)
-    WHERE NOT EXISTS (
-        SELECT FROM statement_transactions AS kept
-        WHERE kept.statement_id = s.id AND kept.reference = gone.reference
-    )
+    CROSS JOIN LATERAL (
+        SELECT id FROM statements
+        WHERE custodian_account_id = t.custodian_account_id AND as_of = t.as_of AND currency = t.currency
+            AND id < t.statement_id AND matched_run_id IS NOT NULL
+        OFFSET 0
+    ) AS old
+    CROSS JOIN LATERAL (
+        SELECT reference FROM statement_transactions WHERE statement_id = old.id
+        EXCEPT
+        SELECT reference FROM statement_transactions WHERE statement_id = t.statement_id
+    ) AS gone
+    CROSS JOIN LATERAL (
+        SELECT match_id FROM matched_statement_transactions
+        WHERE custodian_account_id = t.custodian_account_id AND reference = gone.reference
+        OFFSET 0
+    ) AS m
 ),
 ours AS (DELETE FROM matched_book_transactions WHERE match_id IN (SELECT match_id FROM withdrawn))
 DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM withdrawn);
 
 -- name: theirs
--- New rows. OFFSET 0 has them, and what they were matched with, looked up by index: how many there are in all does not
--- matter.
+-- New rows, and those that are breaks still unless a later statement of their day does not list them any more. OFFSET 0
+-- has them, and what they were matched with, looked up by index: how many there are in all does not matter.
 INSERT INTO their_transactions (
     group_id, custodian_account_id, reference, group_reference, statement_id, row, as_of, class, security_id,
     is_of_a_security, trade_date, settle_date, quantity, amount, currency, match_id
 )
-SELECT
-    t.group_id,
-    t.custodian_account_id,
-    x.reference,
-    x.group_reference,
-    x.statement_id,
-    x.row,
-    t.as_of,
-    CASE
-        WHEN x.kind IN ('buy', 'reinvest') THEN 'buy'
-        WHEN x.kind IN ('income', 'interest', 'return_of_capital') THEN 'income'
-        WHEN x.kind = 'expense' THEN 'fee'
-        WHEN x.kind IN ('transfer', 'journal') THEN CASE WHEN x.instrument_id IS NULL THEN 'cash' ELSE 'transfer' END
-        WHEN x.kind IN ('sell', 'split', 'cash') THEN x.kind
-        ELSE 'other'
-    END,
-    r.security_id,
-    x.instrument_id IS NOT NULL,
-    x.trade_date,
-    x.settle_date,
-    x.quantity,
-    x.amount,
-    x.currency,
-    (
-        SELECT m.match_id FROM matched_statement_transactions AS m
-        WHERE m.custodian_account_id = t.custodian_account_id AND m.reference = x.reference
-    )
-FROM taken AS t
-CROSS JOIN LATERAL (SELECT * FROM statement_transactions WHERE statement_id = t.statement_id OFFSET 0) AS x
-LEFT JOIN instrument_securities AS r
-    ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to
-WHERE NOT t.is_replaced;
-
--- name: theirs_again
--- Those that are breaks still, unless a later statement of their day does not list them any more.
-INSERT INTO their_transactions (
-    group_id, custodian_account_id, reference, group_reference, statement_id, row, as_of, class, security_id,
-    is_of_a_security, trade_date, settle_date, quantity, amount, currency, match_id
-)
-SELECT
-    c.group_id,
-    c.custodian_account_id,
-    x.reference,
-    x.group_reference,
-    x.statement_id,
-    x.row,
-    s.as_of,
-    CASE
-        WHEN x.kind IN ('buy', 'reinvest') THEN 'buy'
-        WHEN x.kind IN ('income', 'interest', 'return_of_capital') THEN 'income'
-        WHEN x.kind = 'expense' THEN 'fee'
-        WHEN x.kind IN ('transfer', 'journal') THEN CASE WHEN x.instrument_id IS NULL THEN 'cash' ELSE 'transfer' END
-        WHEN x.kind IN ('sell', 'split', 'cash') THEN x.kind
-        ELSE 'other'
-    END,
-    r.security_id,
-    x.instrument_id IS NOT NULL,
-    x.trade_date,
-    x.settle_date,
-    x.quantity,
-    x.amount,
-    x.currency,
-    (
-        SELECT m.match_id FROM matched_statement_transactions AS m
-        WHERE m.custodian_account_id = c.custodian_account_id AND m.reference = x.reference
-    )
-FROM breaks AS b
-JOIN compared_custodians AS c USING (custodian_account_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM statement_transactions
-    WHERE statement_id = CAST(b.evidence #>> '{transaction,statement_id}' AS bigint)
-        AND row = CAST(b.evidence #>> '{transaction,row}' AS bigint)
-    OFFSET 0
-) AS x
-JOIN statements AS s ON s.id = x.statement_id
-LEFT JOIN instrument_securities AS r
-    ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to
-WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
-    AND b.kind = 'transaction_missing_in_book'
-    AND NOT EXISTS (
-        SELECT FROM statements AS newer
-        WHERE newer.custodian_account_id = s.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
-            AND newer.currency = s.currency AND newer.state = 'accepted' AND newer.states_transactions
+WITH looked_at AS (
+    SELECT t.group_id, t.custodian_account_id, t.as_of, x.*
+    FROM taken AS t
+    CROSS JOIN LATERAL (SELECT * FROM statement_transactions WHERE statement_id = t.statement_id OFFSET 0) AS x
+    WHERE NOT t.is_replaced
+    UNION ALL
+    SELECT c.group_id, c.custodian_account_id, s.as_of, x.*
+    FROM breaks AS b
+    JOIN compared_custodians AS c USING (custodian_account_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM statement_transactions
+        WHERE statement_id = CAST(b.evidence #>> '{transaction,statement_id}' AS bigint)
+            AND row = CAST(b.evidence #>> '{transaction,row}' AS bigint)
         OFFSET 0
-    );
+    ) AS x
+    CROSS JOIN LATERAL (SELECT * FROM statements WHERE id = x.statement_id OFFSET 0) AS s
+    WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
+        AND b.kind = 'transaction_missing_in_book'
+        AND NOT EXISTS (
+            SELECT FROM statements AS newer
+            WHERE newer.custodian_account_id = s.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
+                AND newer.currency = s.currency AND newer.state = 'accepted' AND newer.states_transactions
+            OFFSET 0
+        )
+)
+SELECT
+    x.group_id,
+    x.custodian_account_id,
+    x.reference,
+    x.group_reference,
+    x.statement_id,
+    x.row,
+    x.as_of,
+    CASE
+        WHEN x.kind IN ('buy', 'reinvest') THEN 'buy'
+        WHEN x.kind IN ('income', 'interest', 'return_of_capital') THEN 'income'
+        WHEN x.kind = 'expense' THEN 'fee'
+        WHEN x.kind IN ('transfer', 'journal') THEN CASE WHEN x.instrument_id IS NULL THEN 'cash' ELSE 'transfer' END
+        WHEN x.kind IN ('sell', 'split', 'cash') THEN x.kind
+        ELSE 'other'
+    END,
+    r.security_id,
+    x.instrument_id IS NOT NULL,
+    x.trade_date,
+    x.settle_date,
+    x.quantity,
+    x.amount,
+    x.currency,
+    (
+        SELECT m.match_id FROM matched_statement_transactions AS m
+        WHERE m.custodian_account_id = x.custodian_account_id AND m.reference = x.reference
+    )
+FROM looked_at AS x
+LEFT JOIN instrument_securities AS r
+    ON r.instrument_id = x.instrument_id AND x.trade_date BETWEEN r.valid_from AND r.valid_to;
 
 -- name: forget_repeated
 -- Of a transaction that several statements list the last one counts.
@@ -272,9 +248,17 @@ WHERE (t.statement_id, t.row) = (r.statement_id, r.row) AND r.place > 1;
 WITH corrected AS (
     SELECT t.match_id
     FROM their_transactions AS t
-    JOIN matched_statement_transactions AS m USING (custodian_account_id, reference)
-    JOIN statement_transactions AS old ON (old.statement_id, old.row) = (m.statement_id, m.row)
-    JOIN statement_transactions AS new ON (new.statement_id, new.row) = (t.statement_id, t.row)
+    CROSS JOIN LATERAL (
+        SELECT statement_id, row FROM matched_statement_transactions
+        WHERE custodian_account_id = t.custodian_account_id AND reference = t.reference
+        OFFSET 0
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT * FROM statement_transactions WHERE statement_id = m.statement_id AND row = m.row OFFSET 0
+    ) AS old
+    CROSS JOIN LATERAL (
+        SELECT * FROM statement_transactions WHERE statement_id = t.statement_id AND row = t.row OFFSET 0
+    ) AS new
     WHERE t.match_id IS NOT NULL
         AND (
             (old.kind, old.trade_date, old.quantity, old.amount, old.currency)
@@ -290,22 +274,46 @@ UPDATE their_transactions SET match_id = NULL WHERE match_id IN (SELECT match_id
 DELETE FROM their_transactions WHERE match_id IS NOT NULL;
 
 -- name: ours
--- Rows of the accounts that are looked at which are near in time.
+-- Rows of the accounts that are looked at which are near in time, and those that are breaks still, however old.
 INSERT INTO our_transactions (
     group_id, book_transaction_id, reference, custodian_reference, class, security_id, trade_date, settle_date,
     quantity, amount, currency
 )
-WITH asked AS (
-    SELECT group_id FROM taken
-    UNION
-    SELECT c.group_id
+WITH still_breaks AS (
+    SELECT c.group_id, b.kind, CAST(b.evidence #>> '{transaction,book_transaction_id}' AS bigint) AS book_transaction_id
     FROM breaks AS b
     JOIN compared_custodians AS c USING (custodian_account_id)
     WHERE b.account_id BETWEEN :first_account_id AND :last_account_id AND b.state <> 'closed'
         AND b.kind LIKE 'transaction%'
+),
+near AS (
+    SELECT
+        group_id, c.account_id,
+        c.as_of - CAST(:look_back_days AS integer) AS first_day,
+        c.as_of + 14 AS last_day
+    FROM compared AS c
+    JOIN (SELECT group_id FROM taken UNION SELECT group_id FROM still_breaks) AS asked USING (group_id)
+),
+looked_at AS (
+    SELECT n.group_id, b.*
+    FROM near AS n
+    CROSS JOIN LATERAL (
+        SELECT * FROM book_transactions
+        WHERE account_id = n.account_id AND trade_date BETWEEN n.first_day AND n.last_day
+        OFFSET 0
+    ) AS b
+    UNION ALL
+    SELECT k.group_id, b.*
+    FROM still_breaks AS k
+    CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = k.book_transaction_id OFFSET 0) AS b
+    WHERE k.kind = 'transaction_missing_at_custodian'
+        AND NOT EXISTS (
+            SELECT FROM near AS n
+            WHERE n.account_id = b.account_id AND b.trade_date BETWEEN n.first_day AND n.last_day
+        )
 )
 SELECT
-    c.group_id,
+    b.group_id,
     b.id,
     b.reference,
     b.custodian_reference,
@@ -320,49 +328,8 @@ SELECT
     b.quantity,
     b.amount,
     b.currency
-FROM compared AS c
-JOIN asked USING (group_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM book_transactions
-    WHERE account_id = c.account_id
-        AND trade_date BETWEEN c.as_of - CAST(:look_back_days AS integer) AND c.as_of + 14
-    OFFSET 0
-) AS b
+FROM looked_at AS b
 WHERE NOT EXISTS (SELECT FROM matched_book_transactions AS m WHERE m.book_transaction_id = b.id OFFSET 0);
-
--- name: ours_again
--- Those that are breaks still, however old.
-INSERT INTO our_transactions (
-    group_id, book_transaction_id, reference, custodian_reference, class, security_id, trade_date, settle_date,
-    quantity, amount, currency
-)
-SELECT
-    c.group_id,
-    b.id,
-    b.reference,
-    b.custodian_reference,
-    CASE
-        WHEN b.kind IN ('deposit', 'withdrawal') THEN 'cash'
-        WHEN b.kind = 'transfer' AND b.security_id IS NULL THEN 'cash'
-        ELSE b.kind
-    END,
-    b.security_id,
-    b.trade_date,
-    b.settle_date,
-    b.quantity,
-    b.amount,
-    b.currency
-FROM breaks AS k
-JOIN compared_custodians AS c USING (custodian_account_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM book_transactions
-    WHERE id = CAST(k.evidence #>> '{transaction,book_transaction_id}' AS bigint)
-    OFFSET 0
-) AS b
-WHERE k.account_id BETWEEN :first_account_id AND :last_account_id AND k.state <> 'closed'
-    AND k.kind = 'transaction_missing_at_custodian'
-    AND NOT EXISTS (SELECT FROM our_transactions AS o WHERE o.book_transaction_id = b.id)
-    AND NOT EXISTS (SELECT FROM matched_book_transactions AS m WHERE m.book_transaction_id = b.id OFFSET 0);
 
 -- name: match_by_id
 -- An id that stands for several rows of a group stands for none.

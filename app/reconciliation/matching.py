@@ -25,13 +25,11 @@ def match_transactions(session: Session, shard: Mapping[str, Any]) -> None:
     if not session.execute(sql("has_work"), shard).scalar_one():
         return
     session.execute(sql("withdraw"))
-    session.execute(sql("theirs"))
-    session.execute(sql("theirs_again"), shard)
+    session.execute(sql("theirs"), shard)
     session.execute(sql("forget_repeated"))
     session.execute(sql("unmatch"))
     session.execute(sql("forget_matched"))
     session.execute(sql("ours"), {**shard, "look_back_days": LOOK_BACK_DAYS})
-    session.execute(sql("ours_again"), shard)
     session.execute(text("ANALYZE their_transactions, our_transactions"))
     session.execute(sql("match_by_id"))
     session.execute(sql("keep_their_rest"))

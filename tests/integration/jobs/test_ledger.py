@@ -9,7 +9,20 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.errors import BadInputError
-from app.jobs import Delivery, Fate, Job, Message, TakenError, adopt, connect, enqueue, perform, sweep, tick
+from app.jobs import (
+    Delivery,
+    Fate,
+    Job,
+    Message,
+    TakenError,
+    adopt,
+    connect,
+    enqueue,
+    enqueue_many,
+    perform,
+    sweep,
+    tick,
+)
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -123,6 +136,22 @@ def test_one_key_is_one_job_also_after_it_was_done(sent, do):
     do(sent[0], write_effect)
     assert ask("a") == first
     assert len(sent) == 1
+
+
+def test_many_jobs_are_asked_for_at_once_and_each_key_is_one_job(sent):
+    first = ask("a")
+    with session_scope() as session:
+        assert enqueue_many(session, "task", {"a": {"n": 2}, "b": {"n": 3}, "c": {}}) == 2
+    assert [(m.task, m.args, m.queue) for m in sent[1:]] == [("task", {"n": 3}, "celery"), ("task", {}, "celery")]
+    assert job(first).args == {"n": 1}
+
+
+def test_none_of_many_jobs_is_asked_for_when_one_can_not_be_kept(sent):
+    with pytest.raises(BadInputError, match="job 'b'"), session_scope() as session:
+        enqueue_many(session, "task", {"a": {}, "b": {"n": float("nan")}})
+    with session_scope() as session:
+        assert session.scalars(select(Job)).all() == []
+    assert sent == []
 
 
 def test_a_broker_that_takes_nothing_does_not_fail_the_caller(database):
