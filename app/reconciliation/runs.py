@@ -19,6 +19,9 @@ from app.reconciliation.owners import explain_by_other_accounts
 
 #: The task that compares a shard.
 SHARD_TASK = "app.tasks.reconciliation.reconcile_shard"
+#: Few accounts are cut smaller, so that several workers have work; smaller than this and the cutting costs more.
+_FEWEST_SHARDS = 4
+_SMALLEST_SHARD = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def start_run(
         session: the transaction that the run and its jobs are written in.
         key: says which request it answers; the same key again gives the same run.
         now: the time (aware); decides which business day ended last on each calendar.
-        shard_size: accounts a shard.
+        shard_size: at most so many accounts a shard.
         as_of: look at nothing newer than this date; the last ended business day if left out.
         account_id: the one account, active or not.
 
@@ -248,15 +251,24 @@ def _last_days(calendars: list[str], now: datetime, as_of: date | None) -> dict[
 
 
 def _ranges(session: Session, shard_size: int) -> list[tuple[int, int]]:
-    rows = session.execute(
-        text(
-            """
-            SELECT min(id), max(id)
-            FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / :size AS shard FROM accounts WHERE active) AS a
-            GROUP BY shard
-            ORDER BY shard
-            """
-        ),
-        {"size": shard_size},
-    )
+    rows = session.execute(_RANGES, {"largest": shard_size, "smallest": _SMALLEST_SHARD, "fewest": _FEWEST_SHARDS})
     return [(first, last) for first, last in rows]
+
+
+_RANGES = text(
+    """
+    SELECT min(id), max(id)
+    FROM (
+        SELECT id, (row_number() OVER (ORDER BY id) - 1) / size AS shard
+        FROM accounts
+        CROSS JOIN (
+            SELECT least(:largest, greatest(:smallest, (count(*) + :fewest - 1) / :fewest)) AS size
+            FROM accounts
+            WHERE active
+        ) AS shards
+        WHERE active
+    ) AS a
+    GROUP BY shard
+    ORDER BY shard
+    """
+)
