@@ -7,10 +7,11 @@ import importlib.metadata
 import importlib.util
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 from psycopg import sql
@@ -42,10 +43,13 @@ class Postgres:
 
 
 @contextmanager
-def postgres(run_dir: Path, *, durable: bool = True) -> Iterator[Postgres]:
+def postgres(
+    run_dir: Path, *, durable: bool = True, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Postgres]:
     """Run PostgreSQL on the data in `run_dir`, made on first use, while the block runs.
 
     Without `durable`, commits outlive a killed process but not a machine that loses power: faster, for tests.
+    `settings` are PostgreSQL's, by their names in postgresql.conf.
 
     Raises:
         UnavailableError: it is not installed, another process uses `run_dir`, or it did not start.
@@ -59,7 +63,7 @@ def postgres(run_dir: Path, *, durable: bool = True) -> Iterator[Postgres]:
         data = _cluster(run_folder.make_private(home / "postgres", owner), programs, owner=owner, log=log)
         stop_leftover(data / "postmaster.pid", _FAST_SHUTDOWN)
         with run_folder.socket_folder(home / "postgres.socket", owner, filename=_SOCKET) as sockets:
-            settings = {
+            chosen = {
                 "listen_addresses": "",
                 "port": _PORT,
                 "unix_socket_directories": sockets,
@@ -68,8 +72,9 @@ def postgres(run_dir: Path, *, durable: bool = True) -> Iterator[Postgres]:
                 "timezone": "UTC",
                 "log_timezone": "UTC",
                 **({} if durable else {"fsync": "off", "full_page_writes": "off"}),
+                **settings,
             }
-            command = [str(programs / "postgres"), "-D", str(data), *_options(settings)]
+            command = [str(programs / "postgres"), "-D", str(data), *_options(chosen)]
             server = Server("PostgreSQL", command, owner=owner, log=log, stop_signal=_FAST_SHUTDOWN)
             with running(server, lambda: _ready(sockets)) as pid:
                 _make_database(sockets)
@@ -132,7 +137,7 @@ def _cluster(folder: Path, programs: Path, *, owner: Owner, log: Path) -> Path:
     return data
 
 
-def _options(settings: dict[str, object]) -> list[str]:
+def _options(settings: Mapping[str, object]) -> list[str]:
     return [f"--{name}={value}" for name, value in settings.items()]
 
 
