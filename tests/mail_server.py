@@ -5,7 +5,7 @@ import email.policy
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -45,6 +45,8 @@ class MailServer:
     hides_that_it_took: bool = False
     #: How often it did, by Message-ID.
     unanswered: Counter[str] = field(default_factory=Counter)
+    #: What it does when it has a mail, before it says so.
+    on_mail: Callable[[Mail], None] | None = None
     #: Seconds that it thinks about a mail.
     thinks_s: float = 0.0
 
@@ -68,6 +70,8 @@ class MailServer:
         mail = Mail(envelope.mail_from, envelope.rcpt_tos, message, encrypted=session.ssl is not None)
         self.given.append(mail)
         await asyncio.sleep(self.thinks_s)
+        if self.on_mail:
+            self.on_mail(mail)
         if self.hides_that_it_took:
             self.taken.append(mail)
             self.unanswered[str(message["Message-ID"])] += 1

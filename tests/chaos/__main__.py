@@ -1,4 +1,4 @@
-"""`make chaos`: one fault after another in a run of 50,000 accounts with mails, on servers of its own.
+"""`make chaos` and `make test-chaos`: one fault after another in runs of 50,000 accounts with mails.
 
 Each fault has a night of its own: a database as before the run, an empty Redis, a worker with two children and a beat.
 All that fails says so; logs and servers' files are then left in .run/chaos/.
@@ -29,7 +29,7 @@ _SHOWN = 5
 def main() -> int:
     """Inject, report and write; 1 if anything was lost, doubled or hung."""
     given = _arguments()
-    print(f"Seed {given.seed}: `make chaos SEED={given.seed}` draws the same times again", flush=True)
+    print(f"Seed {given.seed}: SEED={given.seed} draws the same times again", flush=True)
     shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir(parents=True)
     _FOLDER.chmod(0o711)
@@ -44,7 +44,7 @@ def main() -> int:
         given.output.parent.mkdir(exist_ok=True)
         given.output.write_text(json.dumps(figures, indent=2) + "\n")
     if any(night["failed"] for night in nights):
-        print(f"Not all came out as it must: {_FOLDER.relative_to(PROJECT)}/ has the logs of each night.")
+        print(f"Not all came out as it must: {_FOLDER.relative_to(PROJECT)}/ has the logs of those nights.")
         return 1
     shutil.rmtree(_FOLDER, ignore_errors=True)
     return 0
