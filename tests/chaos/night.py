@@ -23,9 +23,9 @@ from app.jobs import Message, enqueue, enqueue_many
 from app.reconciliation import start_run
 from dev import embedded
 from tests.chaos import world
-from tests.chaos.relay import Relay, relay
 from tests.mail_server import MailServer, running_mail_server
 from tests.processes import PROJECT, Program, start_beat, start_worker
+from tests.relay import Relay, relay
 
 APP = "tests.apps.night"
 MAIL_TASK = "app.tasks.notifications.send_mail"

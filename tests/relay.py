@@ -46,7 +46,7 @@ class Relay:
 
     def stop(self) -> None:
         """End it, with all connections."""
-        self.close()
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -67,6 +67,13 @@ class Relay:
             self._server.close()
         for writer in list(self._open):
             writer.transport.abort()
+
+    async def _end(self) -> None:
+        await self._close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
