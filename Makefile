@@ -43,11 +43,14 @@ lab-down: root .venv/.deployment ## Remove that host
 root:
 	@test "$$(id -u)" = 0 || { echo "Hosts that systemd runs can only be made by root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
-.PHONY: test test-app test-roles lint
-test: test-app test-roles ## Install what the tests need and run them all; those of the roles need root
+.PHONY: test test-app test-chaos test-roles lint
+test: test-app test-chaos test-roles ## Install what the tests need and run them all; those of the roles need root
 
 test-app: .venv/.development .venv/.deployment ## Test the app, three tests at once (ARGS="-k NAME" for some)
 	$(python) -m pytest --numprocesses=3 --dist=loadscope $(ARGS)
+
+test-chaos: .venv/.development ## Inject each fault once into a run of 50,000 accounts with mails (SEED=N)
+	@$(python) -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 test-roles: .venv/.deployment ## As root: test the roles on hosts in containers (ROLE=redis for one; KEEP=1 leaves them)
 	@$(python) -m dev.role_tests $(if $(KEEP),--keep) $(ROLE)
@@ -60,6 +63,10 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 	$(python) -m yamllint --strict .
 	$(python) -m dev.role_docs --check
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --strict -q
+
+.PHONY: chaos
+chaos: .venv/.development ## The same ROUNDS=N times, with new times each, into benchmarks/results/chaos.json
+	@$(python) -m tests.chaos --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED)) --output benchmarks/results/chaos.json
 
 .PHONY: bench bench-deploy bench-reconcile
 bench: bench-deploy bench-reconcile ## Measure what there are figures for, into benchmarks/results/

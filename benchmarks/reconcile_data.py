@@ -40,13 +40,13 @@ quantity = "quantity"
 """
 
 
-def make_book(engine: Engine, accounts: int) -> None:
+def make_book(engine: Engine, accounts: int, *, positions: int = POSITIONS) -> None:
     """Fill the book's tables: accounts, each at the custodian, securities, and what is held on the day."""
     with engine.begin() as connection:
         for statement in _BOOK:
             connection.execute(
                 text(statement),
-                {"accounts": accounts, "positions": POSITIONS, "securities": SECURITIES, "others": _OTHERS, "day": DAY},
+                {"accounts": accounts, "positions": positions, "securities": SECURITIES, "others": _OTHERS, "day": DAY},
             )
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
@@ -81,11 +81,11 @@ _BOOK = (
 )
 
 
-def write_statement(path: Path, accounts: int) -> tuple[int, int]:
+def write_statement(path: Path, accounts: int, *, positions: int = POSITIONS) -> tuple[int, int]:
     """Write the custodian's file; return how many rows it has and how many breaks it makes."""
     rows = breaks = 0
     with pyarrow.csv.CSVWriter(path, _SCHEMA) as writer:
-        for table, made in _tables(accounts):
+        for table, made in _tables(accounts, positions):
             writer.write_table(table)
             rows += table.num_rows
             breaks += made
@@ -95,12 +95,12 @@ def write_statement(path: Path, accounts: int) -> tuple[int, int]:
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("account", "as_of", "isin", "quantity", "currency")])
 
 
-def _tables(accounts: int) -> Iterator[tuple[pa.Table, int]]:
+def _tables(accounts: int, positions: int) -> Iterator[tuple[pa.Table, int]]:
     for first in range(1, accounts + 1, _BATCH):
         numbers = np.arange(first, min(first + _BATCH, accounts + 1), dtype=np.int64)
-        account = np.repeat(numbers, POSITIONS)
-        place = np.tile(np.arange(1, POSITIONS + 1, dtype=np.int64), len(numbers))
-        row = account * POSITIONS + place
+        account = np.repeat(numbers, positions)
+        place = np.tile(np.arange(1, positions + 1, dtype=np.int64), len(numbers))
+        row = account * positions + place
         fate = np.where(row % _OFF == 0, row // _OFF % 5, -1)
         security = 1 + (account * 7 + place * 401) % SECURITIES
         security = np.where(fate == 4, SECURITIES + 1 + row // _OFF % _OTHERS, security)  # noqa: PLR2004 (the last fate)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -82,13 +82,18 @@ def start_worker(
     name: str = "worker",
     concurrency: int = 2,
     app: str = "app.tasks.celery_app",
+    logfile: Path | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: Path = PROJECT,
 ) -> Iterator[Program]:
     """Run a prefork worker while the block runs; the block begins when it takes messages."""
     arguments = ["-m", "celery", "-A", app, "worker", f"--concurrency={concurrency}", "--loglevel=INFO"]
     arguments += [f"--hostname={name}@%h", "--without-mingle", "--without-gossip"]
+    if logfile:
+        arguments.append(f"--logfile={logfile}")
     with start(arguments, folder / f"{name}.log", environment=environment, cwd=cwd) as worker:
+        if logfile:
+            worker = replace(worker, log=logfile)  # noqa: PLW2901 (the same program)
         worker.wait_for("ready.")
         yield worker
 

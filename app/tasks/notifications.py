@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 from app import notifications
 from app.settings import get_settings
 from app.tasks.base import JobTask, job_task
+from app.tasks.receipts import note_taken, was_taken
 
 
 @job_task(bind=True, name="app.tasks.notifications.send_mail")
 def send_mail(
     self: JobTask, _session: Session, to: str, subject: str, text: str, message_id: str | None = None
 ) -> dict[str, Any]:
-    """Send a mail. Should the answer to it be lost, the next attempt carries the same Message-ID.
+    """Send a mail, unless the server is known to have it. One whose answer was lost comes again as the same Message-ID.
 
     Returns:
         `message_id`.
@@ -22,5 +23,7 @@ def send_mail(
     settings = get_settings()
     domain = settings.server_email.rpartition("@")[2].rstrip(">")
     message_id = message_id or f"<{self.request.id or uuid4()}@{domain}>"
-    notifications.send_mail(settings, to=to, subject=subject, text=text, message_id=message_id)
+    if not was_taken(message_id):
+        notifications.send_mail(settings, to=to, subject=subject, text=text, message_id=message_id)
+        note_taken(message_id)
     return {"message_id": message_id}

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from app.settings import Settings
-from tests.integration.notifications.mail_server import MailServer, running_mail_server
+from tests.mail_server import MailServer, running_mail_server
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from app.jobs import enqueue, sweep
 from app.notifications import enqueue_failure_mail
 from app.settings import get_settings
 from tests import factories as make
-from tests.integration.notifications.mail_server import running_mail_server
+from tests.mail_server import running_mail_server
 from tests.waiting import wait_until
 
 MAIL = "app.tasks.notifications.send_mail"

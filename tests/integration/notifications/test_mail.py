@@ -13,7 +13,7 @@ import trustme
 from app.errors import UnavailableError
 from app.notifications import check_mail_server, send_mail
 from tests.integration.notifications.conftest import server_context
-from tests.integration.notifications.mail_server import running_mail_server
+from tests.mail_server import running_mail_server
 
 MESSAGE_ID = "<job-1@example.com>"
 

@@ -1,9 +1,11 @@
 """A mail server that keeps what it is given, and answers what a test wants it to."""
 
+import asyncio
 import email.policy
 import socket
 import ssl
-from collections.abc import Awaitable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -39,6 +41,14 @@ class MailServer:
     answers: dict[str, str | list[str]] = field(default_factory=dict)
     #: Whether it hangs up in the middle of a mail.
     hangs_up: bool = False
+    #: Whether it takes a mail and hangs up instead of saying so.
+    hides_that_it_took: bool = False
+    #: How often it did, by Message-ID.
+    unanswered: Counter[str] = field(default_factory=Counter)
+    #: What it does when it has a mail, before it says so.
+    on_mail: Callable[[Mail], None] | None = None
+    #: Seconds that it thinks about a mail.
+    thinks_s: float = 0.0
 
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: LoginPassword
@@ -59,7 +69,13 @@ class MailServer:
         message = BytesParser(EmailMessage, policy=email.policy.default).parsebytes(content)
         mail = Mail(envelope.mail_from, envelope.rcpt_tos, message, encrypted=session.ssl is not None)
         self.given.append(mail)
-        if self.hangs_up:
+        await asyncio.sleep(self.thinks_s)
+        if self.on_mail:
+            self.on_mail(mail)
+        if self.hides_that_it_took:
+            self.taken.append(mail)
+            self.unanswered[str(message["Message-ID"])] += 1
+        if self.hangs_up or self.hides_that_it_took:
             server.transport.abort()
             return ""
         if refusal := self._answer("DATA"):
