@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def worker(folder: Path, *, concurrency: int) -> Iterator[subprocess.Popen[bytes
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.tasks", "worker", f"--concurrency={concurrency}"]
     command += ["--loglevel=WARNING", "--without-mingle", "--without-gossip"]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=_PROJECT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=_PROJECT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
     try:
         from app.tasks.health import has_worker  # noqa: PLC0415 (the settings name the servers only now)
 
@@ -89,12 +92,10 @@ def worker(folder: Path, *, concurrency: int) -> Iterator[subprocess.Popen[bytes
                 raise UnavailableError("the worker did not start", where=str(log), hint=log.read_text()[-2000:])
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(_START_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # Nothing that it does is wanted any more, so nothing is waited for.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def publish_nothings(number: int) -> float:
