@@ -68,14 +68,20 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 chaos: .venv/.development ## The same ROUNDS=N times, with new times each, into benchmarks/results/chaos.json
 	@$(python) -m tests.chaos --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED)) --output benchmarks/results/chaos.json
 
-.PHONY: bench bench-deploy bench-reconcile
-bench: bench-deploy bench-reconcile ## Measure what there are figures for, into benchmarks/results/
+.PHONY: bench bench-deploy bench-reconcile bench-soak bench-backlog
+bench: bench-deploy bench-reconcile bench-soak bench-backlog ## Measure what there are figures for, into benchmarks/results/
 
 bench-deploy: root .venv/.deployment ## As root: how long a first and a second site.yml take (BENCH_RELEASE=bookworm)
 	@$(python) -m benchmarks.deploy --release $(or $(BENCH_RELEASE),trixie)
 
 bench-reconcile: .venv/.development ## From a custodian's file to breaks, beside bare PostgreSQL (ACCOUNTS=100000)
 	@$(python) -m benchmarks.reconcile --accounts $(or $(ACCOUNTS),1000000)
+
+bench-soak: .venv/.development ## How a worker's memory grows over many tasks (TASKS=20000)
+	@$(python) -m benchmarks.soak --tasks $(or $(TASKS),100000)
+
+bench-backlog: .venv/.development ## What a long queue costs those who send, take and sweep (WAITING=100000)
+	@$(python) -m benchmarks.backlog --waiting $(or $(WAITING),1000000)
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on

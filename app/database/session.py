@@ -3,27 +3,42 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.database.driver import Connection
 from app.errors import UnavailableError
 from app.settings import get_settings, masked_url
 
 #: A host that vanished without a word is noticed in about a minute, so that its row locks do not outlive it.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "connect_timeout": 10}
+_OPTIONS = {
+    "timezone": "UTC",
+    # A process that was killed in the middle of a query is noticed within it, so that neither its query nor its row
+    # locks outlive it. Milliseconds.
+    "client_connection_check_interval": "2000",
+}
 
 
 @cache
 def get_engine() -> Engine:
     """Return this process's engine for `DATABASE_URL`; no connection is made before the first use."""
     url = get_settings().database_url.get_secret_value()
-    return create_engine(
+    options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
+    engine = create_engine(
         url,
         pool_pre_ping=True,
-        connect_args={"application_name": "value-partner", "options": "-c timezone=UTC", **_KEEPALIVES},
+        connect_args={"application_name": "value-partner", "options": options, **_KEEPALIVES},
     )
+    event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Connection:
+    return Connection.connect(*arguments, **options)
 
 
 @contextmanager

@@ -3,19 +3,18 @@
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from celery import shared_task
 from celery.result import AsyncResult
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from app.database import session_scope
 from app.errors import UnavailableError
 from app.settings import PROJECT_DIR
-from app.tasks.publisher import broker_connection
+from app.tasks.publisher import SILENT, broker_connection
 
 _LOOK_S = 0.02
 #: After so long another one is sent: the worker that took the first may have ended with it.
@@ -80,14 +79,32 @@ def ask(
     """
     asked = [_Queue(name) for name in queues]
     try:
-        _ask(asked, release, host, until=time.monotonic() + timeout_s)
+        with _impatient_results():
+            _ask(asked, release, host, until=time.monotonic() + timeout_s)
+            for result, _ in (sent for queue in asked for sent in queue.underway):
+                result.forget()
+    except (*SILENT, RuntimeError) as error:
+        # By a RuntimeError Celery says that it gave up connecting to the result backend again.
+        cause = error if isinstance(error, SILENT) else error.__cause__
+        if not isinstance(cause, SILENT):
+            raise
         for result, _ in (sent for queue in asked for sent in queue.underway):
-            result.forget()
-    except (OperationalError, RedisError, OSError) as error:
+            result.backend = None  # at its end it would look for the backend once more
         raise UnavailableError(
-            f"the broker or the result backend does not answer ({error})", hint="`python -m app doctor` says which."
+            f"the broker or the result backend does not answer ({cause})", hint="`python -m app doctor` says which."
         ) from error
     return {queue.name: queue.answer or queue.trouble for queue in asked}
+
+
+@contextmanager
+def _impatient_results() -> Iterator[None]:
+    """Have the result backend fail when it is lost; it would try again for ever (`result_backend_always_retry`)."""
+    backend = canary.backend
+    patience, backend.always_retry = backend.always_retry, False
+    try:
+        yield
+    finally:
+        backend.always_retry = patience
 
 
 def _ask(queues: list[_Queue], release: str | None, host: str | None, *, until: float) -> None:
@@ -100,8 +117,8 @@ def _ask(queues: list[_Queue], release: str | None, host: str | None, *, until: 
                 queue.underway.append((_send(queue.name, expires_s=until - now), now))
                 queue.send_next_at = now + _AGAIN_S
             for sent in [each for each in queue.underway if each[0].ready()]:
-                queue.underway.remove(sent)
                 _take(queue, *sent, release, host)
+                queue.underway.remove(sent)
         time.sleep(_LOOK_S)  # several queues' answers are waited for at once
 
 

@@ -4,14 +4,13 @@ import time
 from dataclasses import dataclass
 
 from celery.beat import NODENAME_DEFAULT
-from kombu.exceptions import OperationalError
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError
 
 from app.errors import UnavailableError
 from app.settings import get_settings
 from app.tasks.celery_app import app
-from app.tasks.publisher import broker_connection
+from app.tasks.publisher import SILENT, broker_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ def check_broker() -> RedisHealth:
         with broker_connection() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
             return _ask(connection.default_channel.client)
-    except (OperationalError, RedisError, OSError) as error:
+    except SILENT as error:
         raise UnavailableError(
             f"the broker does not answer ({error})",
             where=str(get_settings().celery_broker_url),
@@ -52,7 +51,7 @@ def check_result_backend() -> RedisHealth:
     """
     try:
         return _ask(app.backend.client)
-    except (OperationalError, RedisError, OSError) as error:
+    except SILENT as error:
         raise UnavailableError(
             f"the result backend does not answer ({error})",
             where=str(get_settings().celery_result_backend),
@@ -77,7 +76,7 @@ def answering_workers(*, timeout_s: float = 1) -> list[str]:
     """
     try:
         replies = app.control.ping(timeout=timeout_s)
-    except (OperationalError, RedisError, OSError) as error:
+    except SILENT as error:
         raise UnavailableError(
             f"the broker does not answer ({error})", where=str(get_settings().celery_broker_url)
         ) from error

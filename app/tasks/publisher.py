@@ -8,6 +8,8 @@ from typing import Any
 
 from amqp.exceptions import ChannelError
 from kombu import Connection, Producer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
@@ -18,6 +20,8 @@ from app.tasks.celery_app import app
 
 #: A caller that committed must not hang on a half-open connection: the sweep sends what this does not.
 _PATIENCE_S = 3
+#: What a broker or a result backend that does not answer is told by.
+SILENT = (OperationalError, RedisError, OSError)
 
 
 class CeleryTransport:

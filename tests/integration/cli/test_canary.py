@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -10,8 +11,9 @@ import pytest
 
 from app.settings import PROJECT_DIR
 from app.tasks.canary import ask
+from dev import embedded
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, line, run
-from tests.processes import start_worker
+from tests.processes import start, start_worker
 from tests.waiting import wait_until
 
 
@@ -117,6 +119,20 @@ def test_a_broker_that_does_not_answer_is_exit_code_3(database):
     assert done.returncode == 3
     assert "the broker does not answer" in done.stderr
     assert "s3cret" not in done.stderr
+
+
+def test_a_result_backend_that_dies_while_it_is_waited_for_is_exit_code_3(database, broker, tmp_path):
+    command = ["-m", "app", "canary", "--timeout=600"]
+    with ExitStack() as asking:
+        with embedded.redis(tmp_path / "results") as results:
+            environment = {"CELERY_RESULT_BACKEND": results.result_backend_url}
+            program = asking.enter_context(start(command, tmp_path / "log", environment=environment))
+            wait_until(lambda: broker.llen("celery"))
+
+        assert program.process.wait(timeout=120) == 3
+    assert "the broker or the result backend does not answer" in program.said()
+    assert "`python -m app doctor` says which." in program.said()
+    assert "Traceback" not in program.said()
 
 
 @pytest.mark.parametrize("timeout", ["0", "nan", "99999"])

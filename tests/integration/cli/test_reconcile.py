@@ -7,10 +7,11 @@ import signal
 import pytest
 from sqlalchemy import text
 
+from dev.embedded import redis as start_redis
 from tests import factories as make
 from tests.integration.cli.commands import line, lines, run
 from tests.integration.reports.morning import reconcile_morning
-from tests.processes import start
+from tests.processes import start, start_worker
 
 
 @pytest.fixture
@@ -62,6 +63,28 @@ def test_it_mends_what_the_broker_forgot_without_a_beat(book, worker, broker, tm
         worker()
         assert waiting.process.wait(timeout=120) == 0
     assert "Run 1 of" in waiting.said()
+
+
+def test_a_broker_that_falls_silent_is_told_and_waited_for(book, celery_app, tmp_path):
+    with start_redis(tmp_path / "redis") as server:
+        environment = {"CELERY_BROKER_URL": server.broker_url, "CELERY_RESULT_BACKEND": server.result_backend_url}
+        with start(["-m", "app", "reconcile"], tmp_path / "log", environment=environment) as waiting:
+            waiting.wait_for("No worker answers")
+            os.kill(server.pid, signal.SIGSTOP)
+            waiting.wait_for("The broker does not answer")
+            os.kill(server.pid, signal.SIGCONT)
+            with start_worker(tmp_path, environment=environment):
+                assert waiting.process.wait(timeout=120) == 0
+
+
+def test_an_error_of_the_database_is_not_told_as_a_silent_broker(book, broker, session, tmp_path):
+    with start(["-m", "app", "reconcile"], tmp_path / "log") as waiting:
+        waiting.wait_for("No worker answers")
+        session.execute(text("ALTER TABLE jobs RENAME COLUMN expires_at TO renamed"))
+        session.commit()
+        assert waiting.process.wait(timeout=60) not in {0, 130}
+    assert "expires_at" in waiting.said()
+    assert "broker does not answer" not in waiting.said()
 
 
 def test_a_run_that_is_there_is_watched_again(session, broker):

@@ -308,6 +308,16 @@ def test_the_sweep_sends_again_what_an_empty_queue_lost(sent):
     assert sweep(RecordingTransport(backlog=0)) == 1
 
 
+def test_the_sweep_looks_into_every_queue(sent):
+    for queue in ("b", "a", "c"):
+        ask(f"in {queue}", queue=queue)
+    ask("later", queue="d", due_at=datetime.now(UTC) + timedelta(days=1))
+    age_everything()
+    transport = RecordingTransport()
+    assert sweep(transport) == 3
+    assert [message.queue for message in transport.sent] == ["a", "b", "c"]
+
+
 def test_the_sweep_leaves_a_message_that_may_still_be_in_the_queue(sent):
     ask()
     age_everything()

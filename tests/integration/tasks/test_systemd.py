@@ -14,6 +14,7 @@ from app.database import session_scope
 from dev import embedded
 from tests import factories as make
 from tests.processes import PROJECT, Program, start, start_worker
+from tests.relay import relay
 from tests.systemd import Listener, environment, listener
 from tests.waiting import wait_until
 
@@ -130,6 +131,21 @@ def test_a_worker_is_fed_while_its_broker_is_away(run: Run, heard: Listener, tmp
         wait_until(lambda: "taking tasks" in heard.status(), timeout=60)
         heard.wait_for_feeds(ROUNDS)
     assert "not fed" not in log(tmp_path, "worker")
+
+
+def test_a_worker_that_is_connected_and_hears_nothing_is_left_to_the_watchdog(
+    run: Run, heard: Listener, redis_server: embedded.Redis, broker, tmp_path: Path
+):
+    with relay(redis_server.socket) as network:
+        address = f"redis://127.0.0.1:{network.port}"
+        run("worker", "-c1", CELERY_BROKER_URL=f"{address}/0", CELERY_RESULT_BACKEND=f"{address}/1")
+        heard.wait_for("STATUS=taking tasks from celery")
+        heard.wait_for_feeds(1)
+
+        network.go_deaf()
+        heard.wait_for_hunger(WATCHDOG_S)
+
+        assert "The watchdog is not fed any more: the event loop stands still" in log(tmp_path, "worker")
 
 
 def test_a_worker_whose_children_hang_is_left_to_the_watchdog(run: Run, heard: Listener, celery_app, tmp_path: Path):

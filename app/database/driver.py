@@ -1,0 +1,46 @@
+"""The driver's connection, from which a query that something breaks into is not left behind running."""
+
+from typing import Any
+
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
+
+#: For the server to end a query that it was asked to.
+_PATIENCE_S = 5
+
+
+class Connection(psycopg.Connection[Any]):
+    """psycopg's, but that any exception of a signal's handler ends the query that it breaks into.
+
+    psycopg does so for SystemExit and KeyboardInterrupt. A soft time limit is an ordinary exception: the query would
+    run on and hold its locks, the rollback fail on the busy connection, and its error take the place of the limit's.
+    """
+
+    _is_given_up = False
+
+    def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
+        """Wait for the server as psycopg does; end the query if this ends before it."""
+        try:
+            return super().wait(gen, *args, **kwargs)
+        except BaseException:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self._end_query(gen)
+            raise
+
+    def _end_query(self, gen: PQGen[Any]) -> None:
+        try:
+            self.cancel_safe(timeout=_PATIENCE_S)
+            super().wait(gen, timeout=_PATIENCE_S)
+        except Exception:  # noqa: S110 (that it was cancelled, or else what the next lines look at)
+            pass
+        finally:
+            # A COPY, or a server that does not listen: nobody will read the answer, so it ends with the connection.
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self._is_given_up = True
+                self.pgconn.finish()
+
+    def rollback(self) -> None:
+        """Roll back as psycopg does; where the connection was given up, the server has done so."""
+        if not self._is_given_up:
+            super().rollback()

@@ -1,0 +1,86 @@
+"""A job that kills its process each time: given up, told once, and no other job's business."""
+
+import pytest
+
+from app.database import session_scope
+from app.jobs import enqueue
+from tests import factories as make
+from tests.integration.notifications.mail_server import running_mail_server
+from tests.processes import start_beat
+from tests.waiting import wait_until
+
+APP = "tests.apps.resilience"
+ATTEMPTS = 2
+
+
+def query(sql, **parameters):
+    with session_scope() as session:
+        return make.rows(session, sql, **parameters)
+
+
+def ask(task, key, **args):
+    with session_scope() as session:
+        return enqueue(session, f"{APP}.{task}", key, args)
+
+
+@pytest.fixture
+def mail(celery_app, monkeypatch):
+    with running_mail_server() as server:
+        for name, value in {
+            "EMAIL_HOST": "127.0.0.1",
+            "EMAIL_PORT": server.port,
+            "EMAIL_USE_TLS": "false",
+            "SERVER_EMAIL": "engine@example.com",
+            "ADMIN_EMAIL": "admin@example.com",
+            "JOBS_MAX_ATTEMPTS": ATTEMPTS,
+        }.items():
+            monkeypatch.setenv(name, str(value))
+        yield server
+
+
+def put_back(job_id):
+    """Have a parked job be tried again. (To be replaced by what a person does.)"""
+    query(
+        "UPDATE jobs SET state = 'waiting', attempts = 0, publishes = 0, published_at = NULL, publish_number = NULL,"
+        " finished_at = NULL, due_at = now() WHERE id = :id AND state = 'parked' RETURNING 1",
+        id=job_id,
+    )
+
+
+def test_a_job_that_kills_its_process_is_given_up_told_once_and_can_be_put_back(worker, mail, tmp_path):
+    worker(app=APP, concurrency=1)
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+    poison = ask("die", "poison", folder=str(deaths))
+
+    def state():
+        # Its messages are looked for after pauses, which nobody waits for here.
+        query("UPDATE jobs SET published_at = now() - interval '1 hour' WHERE id = :id RETURNING 1", id=poison)
+        return query("SELECT state FROM jobs WHERE id = :id", id=poison)[0][0]
+
+    with start_beat(tmp_path, app=APP):
+        others = 0
+        while state() == "waiting":
+            others += 1
+            name = f"other {others}"
+            other = ask("work", name, name=name)
+            wait_until(lambda job=other: query("SELECT 1 FROM jobs WHERE id = :id AND state = 'done'", id=job))
+        wait_until(lambda: mail.taken)
+
+        ((args, error),) = query("SELECT args, last_error FROM jobs WHERE id = :id AND state = 'parked'", id=poison)
+        assert args == {"folder": str(deaths)}
+        assert error == "its workers died without a word"
+        # The first delivery is counted only when a second comes: until then it may be under way.
+        killed = (deaths / "begun").read_text().split()
+        assert len(set(killed)) == len(killed) == ATTEMPTS + 1
+        assert query("SELECT count(*) FROM users WHERE login LIKE 'other %'") == [(others,)]
+
+        (deaths / "cured").touch()
+        put_back(poison)
+        wait_until(lambda: query("SELECT 1 FROM jobs WHERE id = :id AND state = 'done'", id=poison))
+
+    assert query("SELECT count(*) FROM users WHERE login = 'died'") == [(1,)]
+    (told,) = mail.taken
+    assert told.message["To"] == "admin@example.com"
+    assert f"job:{poison}" in told.message.get_content()
+    assert "died without a word" in told.message.get_content()
