@@ -12,12 +12,13 @@ a schedule's due time. This package knows nothing of the broker: a message may b
 
 from app.jobs.enqueue import Delivery, Message, adopt, connect, enqueue, enqueue_many
 from app.jobs.models import Job
-from app.jobs.perform import Fate, TakenError, perform, postpone
+from app.jobs.perform import Effect, Fate, TakenError, perform, postpone
 from app.jobs.schedule import tick
 from app.jobs.sweep import Transport, sweep
 
 __all__ = [
     "Delivery",
+    "Effect",
     "Fate",
     "Job",
     "Message",

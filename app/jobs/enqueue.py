@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import Result, event, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -26,13 +26,12 @@ _MESSAGES = "job messages to send"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to the broker for a job; losing it costs time, not the job."""
+    """What goes to the broker for a job: which one, and not its arguments, for Redis keeps no customers' data."""
 
     job_id: int
     #: Which publish of all this is; tells the sweep what was overtaken.
     number: int
     task: str
-    args: dict[str, Any]
     queue: str
 
 
@@ -199,11 +198,11 @@ def _number_messages(session: Session) -> None:
     if session.in_nested_transaction() or not (ids := session.info.pop(_PENDING, None)):
         return
     # Sending many takes longer than the sweep has patience with messages: it sends the rest as they come due.
-    rows = session.execute(
+    rows: Result[*tuple[Any, ...]] = session.execute(
         update(Job)
         .where(Job.id.in_(ids[:_MOST_MESSAGES]), Job.due_at <= func.now())
         .values(published_at=func.clock_timestamp(), publish_number=publish_number.next_value(), publishes=1)
-        .returning(Job.id, Job.publish_number, Job.task, Job.args, Job.queue)
+        .returning(Job.id, Job.publish_number, Job.task, Job.queue)
         .execution_options(synchronize_session=False)
     )
     session.info[_MESSAGES] = sorted((Message(*row) for row in rows), key=lambda message: message.number)

@@ -33,7 +33,7 @@ class Fate(Enum):
     REFUSED = "refused"
 
 
-Effect = Callable[[Session], dict[str, Any] | None]
+Effect = Callable[[Session, dict[str, Any]], dict[str, Any] | None]
 OnFailure = Callable[[Session, Row[Any], Fate, str], None]
 
 
@@ -53,7 +53,7 @@ def perform(
 
     Args:
         delivery: the message that asks for it.
-        effect: called with the transaction's session; returns a small JSON object.
+        effect: called with the transaction's session and the job's arguments; returns a small JSON object.
         max_attempts: how often it may fail, or be lost on the way, before it is parked.
         idle_timeout: after this time without a statement PostgreSQL ends the transaction, so that a worker that
             sleeps on its claim loses it and can't commit. None for no limit.
@@ -82,7 +82,7 @@ def perform(
             if job.expires_at is not None and job.expires_at <= datetime.now(UTC):
                 _finish(session, delivery, "expired")
                 return None
-            result = effect(session)
+            result = effect(session, job.args)
             _finish(session, delivery, "done", result=result, last_error=None)
             return result
     except Exception as error:

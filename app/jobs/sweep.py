@@ -178,6 +178,6 @@ _STAND_STILL = text(
         publishes = publishes + 1
     FROM stand_still
     WHERE jobs.id = stand_still.id
-    RETURNING jobs.id, jobs.publish_number, jobs.task, jobs.args, jobs.queue
+    RETURNING jobs.id, jobs.publish_number, jobs.task, jobs.queue
     """
 )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.errors import UnavailableError
-from app.jobs import Delivery, Fate, TakenError, adopt, perform, postpone
+from app.jobs import Delivery, Effect, Fate, TakenError, adopt, perform, postpone
 from app.notifications import enqueue_failure_mail
 from app.settings import get_settings
 
@@ -39,7 +39,24 @@ class Task(celery.Task):
         delivery = self._delivery()
         if delivery is None:
             return self.run(*args, **kwargs)
-        return self._perform(delivery, lambda _session: self.run(*args, **kwargs), idle_timeout=None)
+
+        def effect(_session: Session, args: dict[str, Any]) -> Any:
+            self._take_arguments(args)
+            return self.run(**args)
+
+        return self._perform(delivery, effect, idle_timeout=None)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send a message, as Celery does; what the message of a job lacks is not missing."""
+        if JOB_HEADER in (options.get("headers") or {}):
+            return self.app.send_task(self.name, args, kwargs, task_type=self, **options)
+        return super().apply_async(args, kwargs, **options)
+
+    def signature_from_request(self, request: Any = None, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Return what `retry()` sends: of a job its name alone, as its first message had it."""
+        if self._delivery() is not None:
+            args, kwargs = (), {}
+        return super().signature_from_request(request, args, kwargs, **options)
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Mail `ADMIN_EMAIL` that a task outside the ledger failed for good; the ledger sees to its own."""
@@ -63,7 +80,11 @@ class Task(celery.Task):
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         return Delivery(headers[JOB_HEADER], headers[NUMBER_HEADER], redelivered)
 
-    def _perform(self, delivery: Delivery, effect: Callable[[Session], Any], *, idle_timeout: timedelta | None) -> Any:
+    def _take_arguments(self, args: dict[str, Any]) -> None:
+        """Make `self.request` say what a job is done with: its row has the arguments, its message does not."""
+        self.request.args, self.request.kwargs = [], args
+
+    def _perform(self, delivery: Delivery, effect: Effect, *, idle_timeout: timedelta | None) -> Any:
         try:
             return perform(
                 delivery,
@@ -114,14 +135,15 @@ class JobTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task in a transaction: that of its job, or one of its own when Python calls it directly."""
-
-        def effect(session: Session) -> Any:
-            # In here, so that arguments that do not fit are a failure of the job.
-            return self.run(session, **named_arguments(self, args, kwargs))
-
         if self.request.called_directly:
             with session_scope() as session:
-                return effect(session)
+                return self.run(session, *args, **kwargs)
+
+        def effect(session: Session, args: dict[str, Any]) -> Any:
+            self._take_arguments(args)
+            # Arguments that do not fit are a failure of the job.
+            return self.run(session, **args)
+
         delivery = self._delivery() or self._adopt(named_arguments(self, args, kwargs))
         return self._perform(delivery, effect, idle_timeout=timedelta(seconds=get_settings().jobs_idle_timeout_s))
 

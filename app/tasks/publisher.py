@@ -37,7 +37,6 @@ class CeleryTransport:
             for message in messages:
                 app.send_task(
                     message.task,
-                    kwargs=message.args,
                     task_id=f"job-{message.job_id}",
                     queue=message.queue,
                     headers={JOB_HEADER: message.job_id, NUMBER_HEADER: message.number},

@@ -192,7 +192,7 @@ def test_a_job_with_arguments_that_do_not_fit_is_parked(worker, celery_app, monk
     with session_scope() as session:
         enqueue(session, "app.tasks.reconciliation.reconcile_shard", "x", {"renamed": 1})
     wait_until(lambda: query("SELECT 1 FROM jobs WHERE state = 'parked'"))
-    assert "run_id" in query("SELECT last_error FROM jobs")[0][0]
+    assert "renamed" in query("SELECT last_error FROM jobs")[0][0]
 
 
 def test_a_task_sent_while_the_database_is_away_is_done_when_it_is_back(worker, celery_app, postgres_server):
