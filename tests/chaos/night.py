@@ -331,9 +331,7 @@ class Night:
         """Return the newest message of each job, done or not."""
         with self.engine.connect() as connection:
             rows = connection.execute(
-                text(
-                    "SELECT id, publish_number, task, args, queue FROM jobs WHERE publish_number IS NOT NULL ORDER BY 2"
-                )
+                text("SELECT id, publish_number, task, queue FROM jobs WHERE publish_number IS NOT NULL ORDER BY 2")
             )
             return [Message(*row) for row in rows]
 

@@ -5,7 +5,7 @@ import pytest
 from app.database import session_scope
 from app.jobs import enqueue
 from tests import factories as make
-from tests.integration.notifications.mail_server import running_mail_server
+from tests.mail_server import running_mail_server
 from tests.processes import start_beat
 from tests.waiting import wait_until
 
