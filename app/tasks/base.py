@@ -34,6 +34,9 @@ class Task(celery.Task):
     marked done when the task returns: at least once.
     """
 
+    #: Errors that park the task's job at once, for trying again can't help. (BadInputError refuses it, as always.)
+    dont_retry: tuple[type[Exception], ...] = ()
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, as the job that its message names if it names one."""
         delivery = self._delivery()
@@ -72,6 +75,7 @@ class Task(celery.Task):
                 idle_timeout=idle_timeout,
                 on_failure=self._tell_failure,
                 not_failures=(TaskPredicate,),
+                dont_retry=self.dont_retry,
             )
         except TakenError:
             raise Ignore from None
@@ -170,7 +174,8 @@ def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:
     on their way when the next one starts.
 
     Args:
-        **options: options of `celery.shared_task`, and `on_parked(task, session, args, error)`, called in the
-            transaction that parks a job for good.
+        **options: options of `celery.shared_task`; `dont_retry`, a tuple of errors that park a job at once; and
+            `on_parked(task, session, args, error)`, called in the transaction in which a job ends undone: parked,
+            refused, or dropped before it was tried.
     """
     return shared_task(base=JobTask, **options)  # type: ignore[no-any-return]

@@ -68,6 +68,7 @@ def do(failures):
             max_attempts=options.get("max_attempts", 3),
             idle_timeout=options.get("idle_timeout"),
             on_failure=lambda _session, _job, fate, error: failures.append((fate, error)),
+            dont_retry=options.get("dont_retry", ()),
         )
 
     return do
@@ -208,6 +209,49 @@ def test_a_failure_rolls_the_effect_back_and_comes_again_later(sent, do, failure
     assert (effects(), row.state, row.attempts, row.last_error) == (0, "waiting", 1, "RuntimeError: no luck")
     assert row.due_at > datetime.now(UTC)
     assert failures == [(Fate.RETRIED, "RuntimeError: no luck")]
+
+
+def test_jobs_that_failed_together_do_not_come_back_together(sent, do):
+    def fail(_session):
+        raise RuntimeError("no luck")
+
+    ids = [ask(f"job {number}") for number in range(8)]
+    for message in sent:
+        with pytest.raises(RuntimeError):
+            do(message, fail)
+    with session_scope() as session:
+        pauses = session.scalars(text("SELECT due_at - created_at FROM jobs")).all()
+    assert len(set(pauses)) == len(ids)
+    assert min(pauses) >= timedelta(seconds=1)
+
+
+def test_an_error_that_its_task_does_not_retry_parks_the_job_at_once(sent, do, failures):
+    job_id = ask()
+
+    class SomeError(Exception):
+        pass
+
+    class ClosedError(SomeError):
+        pass
+
+    def fail(_session):
+        raise ClosedError("the account is closed")
+
+    with pytest.raises(SomeError):
+        do(sent[0], fail, dont_retry=(SomeError,))
+    assert (job(job_id).state, job(job_id).attempts) == ("parked", 1)
+    assert failures == [(Fate.PARKED, "ClosedError: the account is closed")]
+
+
+def test_what_the_caller_got_wrong_is_refused_whatever_is_not_retried(sent, do, failures):
+    job_id = ask()
+
+    def refuse(_session):
+        raise BadInputError("no such account")
+
+    with pytest.raises(BadInputError):
+        do(sent[0], refuse, dont_retry=(Exception,))
+    assert (job(job_id).state, failures[0][0]) == ("refused", Fate.REFUSED)
 
 
 def test_a_job_that_fails_for_good_is_parked_with_its_error(sent, do, failures):
