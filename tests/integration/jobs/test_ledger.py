@@ -13,7 +13,6 @@ from app.jobs import (
     Delivery,
     Fate,
     Job,
-    Message,
     TakenError,
     adopt,
     connect,
@@ -23,85 +22,9 @@ from app.jobs import (
     sweep,
     tick,
 )
+from tests.integration.jobs.ledger import RecordingTransport, age_everything, ask, effects, job, write_effect
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-
-
-class RecordingTransport:
-    """A broker that takes every message and delivers none, as a real one may."""
-
-    def __init__(self, backlog: int = 0) -> None:
-        self.sent: list[Message] = []
-        self.parked: list[tuple[int, str]] = []
-        self.waiting = backlog
-
-    def publish(self, messages):
-        self.sent += messages
-
-    def backlog(self, _queue):
-        return self.waiting
-
-    def tell_parked(self, _session, job, error):
-        self.parked.append((job.id, error))
-
-
-@pytest.fixture
-def sent(database):
-    messages = []
-    connect(messages.extend)
-    yield messages
-    connect(None)
-
-
-@pytest.fixture
-def failures():
-    return []
-
-
-@pytest.fixture
-def do(failures):
-    def do(message, effect, **options):
-        delivery = message if isinstance(message, Delivery) else Delivery(message.job_id, message.number)
-        return perform(
-            delivery,
-            effect,
-            max_attempts=options.get("max_attempts", 3),
-            idle_timeout=options.get("idle_timeout"),
-            on_failure=lambda _session, _job, fate, error: failures.append((fate, error)),
-            dont_retry=options.get("dont_retry", ()),
-        )
-
-    return do
-
-
-def ask(key="a", **options):
-    with session_scope() as session:
-        return enqueue(session, "task", key, {"n": 1}, **options)
-
-
-def job(job_id):
-    with session_scope() as session:
-        return session.execute(select(Job.__table__).where(Job.id == job_id)).one()
-
-
-def write_effect(session):
-    session.execute(text("INSERT INTO users (login) VALUES ('effect-' || clock_timestamp())"))
-    return {"done": True}
-
-
-def effects():
-    with session_scope() as session:
-        return session.execute(text("SELECT count(*) FROM users")).scalar_one()
-
-
-def age_everything(by=timedelta(hours=1)):
-    """Move all that happened into the past, instead of waiting for time to pass."""
-    with session_scope() as session:
-        session.execute(
-            update(Job).values(
-                published_at=Job.published_at - by, finished_at=Job.finished_at - by, due_at=Job.due_at - by
-            )
-        )
 
 
 def test_a_job_is_published_after_its_transaction_commits(sent):
