@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.errors import UnavailableError
 from app.jobs import Delivery, Fate, TakenError, adopt, perform, postpone
-from app.notifications import enqueue_failure_mail
+from app.notifications import enqueue_failure_mail, enqueue_parked_mail
 from app.settings import get_settings
 
 #: Message headers that name the job and the publish.
@@ -52,7 +52,7 @@ class Task(celery.Task):
                     session,
                     key=f"task:{task_id}",
                     task=self.name,
-                    args={"args": args, **kwargs},
+                    args=_told_arguments(self, args, kwargs),
                     error=str(einfo),
                 )
 
@@ -89,9 +89,10 @@ class Task(celery.Task):
         if fate is Fate.PARKED:
             self.tell_parked(session, job, error)
         elif fate is Fate.REFUSED:
-            self._end_undone(session, job, error)
+            self.end_undone(session, job, error)
 
-    def _end_undone(self, session: Session, job: Row[Any], error: str) -> None:
+    def end_undone(self, session: Session, job: Row[Any], error: str) -> None:
+        """Do what the task asks for when a job of it ends undone; what fails in that is logged."""
         try:
             with session.begin_nested():
                 self.on_parked(session, job.args, error)
@@ -101,8 +102,8 @@ class Task(celery.Task):
 
     def tell_parked(self, session: Session, job: Row[Any], error: str) -> None:
         """Do what must happen when a job of this task is parked: what the task asks for, and the mail."""
-        self._end_undone(session, job, error)
-        enqueue_failure_mail(session, key=f"job:{job.id}", task=job.task, args=job.args, error=error)
+        self.end_undone(session, job, error)
+        enqueue_parked_mail(session, job, error)
 
 
 class JobTask(Task):
@@ -163,6 +164,14 @@ def named_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str,
             case _:
                 named[name] = value
     return named
+
+
+def _told_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments by their names, by which secrets are known, as far as they have any."""
+    try:
+        return named_arguments(task, args, kwargs)
+    except TypeError:
+        return {"args": list(args), **kwargs}
 
 
 def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:
