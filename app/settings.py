@@ -244,6 +244,8 @@ class Settings(BaseModel):
     reconciliation_shard_size: int = Field(10_000, ge=1, le=1_000_000)
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)
+    # Above the longest visibility timeout: a message that comes again by then must find its job.
+    jobs_history_days: int = Field(30, ge=8, le=3650)
     max_statement_bytes: int = Field(64 * 1024 * 1024, ge=1, le=1024**3)
 
     @property

@@ -15,6 +15,7 @@ from app.cli.canary import canary
 from app.cli.database import migrate
 from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
+from app.cli.jobs import app as jobs_commands
 from app.cli.reconcile import reconcile
 from app.cli.report import report
 from app.cli.runs import app as runs_commands
@@ -46,6 +47,7 @@ app.command()(reconcile)
 app.add_typer(breaks_commands)
 app.add_typer(runs_commands)
 app.command()(report)
+app.add_typer(jobs_commands)
 app.command()(doctor)
 app.command()(canary)
 app.command()(migrate)

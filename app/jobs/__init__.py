@@ -8,28 +8,47 @@ one transaction with its own mark.
 The other names are for the layer that carries the jobs: it gives `connect` a function that publishes, calls
 `perform` for a message that arrives (after `adopt`, if that names no job), `sweep` every second or so, and `tick` for
 a schedule's due time. This package knows nothing of the broker: a message may be lost or come twice, the row decides.
+
+People look at jobs with `list_jobs`, `count_jobs` and `show_job`, put them back with `retry_jobs` and `retry_parked`,
+and give them up with `drop_jobs`. `prune_jobs` deletes what ended long ago.
 """
 
+from app.jobs.actions import drop_jobs, retry_jobs, retry_parked
 from app.jobs.enqueue import Delivery, Message, adopt, connect, enqueue, enqueue_many
+from app.jobs.history import prune_jobs
+from app.jobs.masking import masked
 from app.jobs.models import Job
 from app.jobs.perform import Effect, Fate, TakenError, perform, postpone
 from app.jobs.schedule import tick
 from app.jobs.sweep import Transport, sweep
+from app.jobs.views import STATES, JobEventView, JobView, count_jobs, list_jobs, show_job, times_put_back
 
 __all__ = [
+    "STATES",
     "Delivery",
     "Effect",
     "Fate",
     "Job",
+    "JobEventView",
+    "JobView",
     "Message",
     "TakenError",
     "Transport",
     "adopt",
     "connect",
+    "count_jobs",
+    "drop_jobs",
     "enqueue",
     "enqueue_many",
+    "list_jobs",
+    "masked",
     "perform",
     "postpone",
+    "prune_jobs",
+    "retry_jobs",
+    "retry_parked",
+    "show_job",
     "sweep",
     "tick",
+    "times_put_back",
 ]

@@ -72,7 +72,7 @@ def enqueue(
         session: the transaction of the fact that asks for the job.
         task: name of the Celery task that does it.
         key: says what the job is, such as `mail:run-7-report`. The same key again gives the same job, also when
-            that was done long ago, and its other arguments are then ignored.
+            that was done before (see `JOBS_HISTORY_DAYS`), and its other arguments are then ignored.
         args: keyword arguments of the task; must fit JSON. Pass ids, not objects.
         due_at: not to be started before (aware); now if left out.
         expires_at: not worth starting after (aware); always worth it if left out.
@@ -97,7 +97,7 @@ def enqueue(
     new = session.execute(insert(Job).values(values).on_conflict_do_nothing().returning(Job.id)).scalar_one_or_none()
     if new is None:
         return session.execute(select(Job.id).where(Job.key == key)).scalar_one()
-    session.info.setdefault(_PENDING, []).append(new)
+    publish_after_commit(session, [new])
     return new
 
 
@@ -126,7 +126,7 @@ def enqueue_many(session: Session, task: str, jobs: Mapping[str, dict[str, Any]]
             "args": written,
         },
     ).all()
-    session.info.setdefault(_PENDING, []).extend(new)
+    publish_after_commit(session, new)
     return len(new)
 
 
@@ -180,6 +180,11 @@ def _checked(key: str, args: dict[str, Any], *times: datetime | None) -> str:
     if not written.startswith("{") or r"\u0000" in written.replace(r"\\", ""):
         raise BadInputError("its arguments are no JSON object, or hold a NUL", where=where)
     return written
+
+
+def publish_after_commit(session: Session, job_ids: Sequence[int]) -> None:
+    """Have jobs that were never published, and are due, sent when the session's transaction commits."""
+    session.info.setdefault(_PENDING, []).extend(job_ids)
 
 
 def publish_now(messages: Sequence[Message]) -> None:

@@ -1,9 +1,9 @@
-"""The ledger's tables: what must happen, and when each schedule was last due."""
+"""The ledger's tables: what must happen, what people did to it, and when each schedule was last due."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Identity, Index, Sequence, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Sequence, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -12,20 +12,21 @@ from app.database import Base
 publish_number = Sequence("jobs_publish_number", metadata=Base.metadata)
 
 
-class Job(Base, app_may={"INSERT", "UPDATE"}):
-    """One thing that must happen once."""
+class Job(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
+    """One thing that must happen once; its row is kept for `JOBS_HISTORY_DAYS` after it ended."""
 
     __tablename__ = "jobs"
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     #: Name of the Celery task that does it.
     task: Mapped[str]
-    #: Says what it is; asking twice with one key gives one job, also after it was done.
+    #: Says what it is; asking twice with one key gives one job, also after it was done, as long as its row is kept.
     key: Mapped[str] = mapped_column(unique=True)
     #: Keyword arguments of the task, as JSON.
     args: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     queue: Mapped[str]
     #: waiting -> done | parked (a person must look) | refused (the caller asked for what can't be) | expired
+    #: | dropped (a person gave it up); and back to waiting, when a person puts it back
     state: Mapped[str] = mapped_column(server_default="waiting")
     #: Not to be published before.
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -44,10 +45,35 @@ class Job(Base, app_may={"INSERT", "UPDATE"}):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("state IN ('waiting', 'done', 'parked', 'refused', 'expired')", name="state"),
+        CheckConstraint("state IN ('waiting', 'done', 'parked', 'refused', 'expired', 'dropped')", name="state"),
         Index("jobs_waiting_idx", "queue", "due_at", postgresql_where=text("state = 'waiting'")),
         Index("jobs_done_idx", "queue", "publish_number", "finished_at", postgresql_where=text("state = 'done'")),
         Index("jobs_parked_idx", "finished_at", postgresql_where=text("state = 'parked'")),
+    )
+
+
+class JobEvent(Base, app_may={"INSERT"}):
+    """What a person did to a job. Rows are only ever added, and go with their job: triggers refuse the rest."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    happened_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The login of the person.
+    actor: Mapped[str]
+    #: The database login that it was written with.
+    db_user: Mapped[str] = mapped_column(server_default=text("session_user"))
+    #: retried (put back as waiting) or dropped.
+    event: Mapped[str]
+    reason: Mapped[str]
+    #: The job's, as they were until then.
+    attempts: Mapped[int]
+    last_error: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("event IN ('retried', 'dropped')", name="event"),
+        CheckConstraint("reason <> ''", name="reason"),
     )
 
 

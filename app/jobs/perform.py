@@ -16,6 +16,10 @@ from app.jobs.models import Job
 
 _FIRST_RETRY = timedelta(seconds=2)
 _LONGEST_RETRY = timedelta(minutes=10)
+#: Doublings after which the pause is the longest anyway; many more would overflow.
+_MOST_DOUBLINGS = 20
+#: States in which a message finds nothing to do, and no answer to give.
+_GIVEN_UP = ("parked", "refused", "dropped")
 _ERROR_LENGTH = 2000
 
 
@@ -27,7 +31,7 @@ class Fate(Enum):
     """What became of a job that failed."""
 
     RETRIED = "retried"
-    #: Tried often enough; a person must look.
+    #: Tried often enough, or failed as its task says that trying again can't help; a person must look.
     PARKED = "parked"
     #: The caller asked for what can't be; trying again can't help, and nobody is paged.
     REFUSED = "refused"
@@ -45,6 +49,7 @@ def perform(
     idle_timeout: timedelta | None,
     on_failure: OnFailure,
     not_failures: tuple[type[Exception], ...] = (),
+    dont_retry: tuple[type[Exception], ...] = (),
 ) -> dict[str, Any] | None:
     """Do a job, unless it is done: claim, effect and mark in one transaction.
 
@@ -59,12 +64,14 @@ def perform(
             sleeps on its claim loses it and can't commit. None for no limit.
         on_failure: called in the transaction that records a failure, with the job's row, its fate and the error.
         not_failures: errors by which the effect says that it goes on by other means; they leave the job waiting.
+        dont_retry: errors that park the job at once.
 
     Returns:
         What the effect returned; for a job that was done before, what it returned then.
 
     Raises:
-        TakenError: another worker has the job, or nothing is to be done: it was refused or parked, or never was.
+        TakenError: another worker has the job, or nothing is to be done: it was refused, parked or dropped, or it
+            is not there.
         Exception: what the effect raised, after the failure was recorded.
     """
     counted = _count_attempt(delivery, max_attempts, on_failure)
@@ -75,7 +82,7 @@ def perform(
                 session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"))
             job = _claim(session, delivery.job_id)
             if job.state != "waiting":
-                if job.state in {"refused", "parked"}:
+                if job.state in _GIVEN_UP:
                     raise TakenError
                 known: dict[str, Any] | None = job.result
                 return known
@@ -88,7 +95,10 @@ def perform(
     except Exception as error:
         if isinstance(error, (TakenError, *not_failures)):
             raise
-        _record_failure(delivery, error, counted=counted, max_attempts=max_attempts, on_failure=on_failure)
+        hopeless = isinstance(error, dont_retry)
+        _record_failure(
+            delivery, error, counted=counted, max_attempts=1 if hopeless else max_attempts, on_failure=on_failure
+        )
         raise
 
 
@@ -147,7 +157,7 @@ def _record_failure(
                 .values(
                     attempts=attempts,
                     last_error=message,
-                    due_at=func.now() + _pause(attempts),
+                    due_at=func.now() + pause(attempts, luck=random.random()),  # noqa: S311 (keeps no secret)
                     published_at=None,
                     publish_number=None,
                 )
@@ -157,10 +167,20 @@ def _record_failure(
         on_failure(session, job, fate, message)
 
 
-def _pause(attempts: int) -> timedelta:
-    """Double with every attempt, and spread, so that what failed together does not come back together."""
-    pause = min(_FIRST_RETRY * 2.0 ** (attempts - 1), _LONGEST_RETRY)
-    return pause * random.uniform(0.5, 1.5)  # noqa: S311 (spreads load, keeps no secret)
+def pause(attempts: int, *, luck: float) -> timedelta:
+    """Return how long to wait before the next attempt.
+
+    It doubles with every attempt, and is spread, so that what failed together does not come back together.
+
+    Args:
+        attempts: how often it has failed, at least once.
+        luck: a random number from 0 to 1.
+
+    Returns:
+        From half of the doubled pause to one and a half of it; the doubled pause ends at ten minutes.
+    """
+    doubled = min(_FIRST_RETRY * 2.0 ** min(attempts - 1, _MOST_DOUBLINGS), _LONGEST_RETRY)
+    return doubled * (0.5 + luck)
 
 
 def _finish(session: Session, delivery: Delivery, state: str, **values: Any) -> None:

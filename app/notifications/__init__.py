@@ -1,6 +1,6 @@
 """Mail to people: written as a job with the fact that it tells of, sent when the mail server takes it."""
 
-from app.notifications.failures import enqueue_failure_mail
+from app.notifications.failures import enqueue_failure_mail, enqueue_parked_mail
 from app.notifications.mail import check_mail_server, send_mail
 
-__all__ = ["check_mail_server", "enqueue_failure_mail", "send_mail"]
+__all__ = ["check_mail_server", "enqueue_failure_mail", "enqueue_parked_mail", "send_mail"]

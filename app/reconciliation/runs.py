@@ -95,7 +95,8 @@ def start_run(
 def reconcile_shard(session: Session, run_id: int, shard: int) -> ShardCounts:
     """Compare a shard of a run, and close the run if it was the last one open.
 
-    The whole work is in the session's transaction, so a shard that is interrupted has not begun.
+    The whole work is in the session's transaction, so a shard that is interrupted has not begun. One that had failed,
+    and whose job was put back, closes a run that was over once more: as complete, if no other has failed.
     """
     run = session.execute(select(Run).where(Run.id == run_id)).scalar_one()
     row = session.execute(
@@ -114,9 +115,11 @@ def reconcile_shard(session: Session, run_id: int, shard: int) -> ShardCounts:
         even_inactive=run.account_id is not None,
     )
     find_gaps(session, run, row.first_account_id, row.last_account_id)
+    had_failed = row.state == "failed"
     row.state, row.counts, row.finished_at = "done", dict(counts.as_json()), func.clock_timestamp()
+    row.error = None
     session.flush()
-    _close_if_last(session, run_id)
+    _close_if_last(session, run_id, newly_over=0 if had_failed else 1)
     return counts
 
 
@@ -129,7 +132,7 @@ def fail_shard(session: Session, run_id: int, shard: int, error: str) -> None:
         .returning(RunShard.number)
     ).one_or_none()
     if failed is not None:
-        _close_if_last(session, run_id)
+        _close_if_last(session, run_id, newly_over=1)
 
 
 def reconcile_account(session: Session, account_id: int, key: str, *, now: datetime) -> ShardCounts:
@@ -203,12 +206,14 @@ _CUTOFFS = text(
 )
 
 
-def _close_if_last(session: Session, run_id: int) -> None:
-    # Every shard ends with this update of one row, so exactly one of them sees itself as the last.
+def _close_if_last(session: Session, run_id: int, *, newly_over: int) -> None:
+    """Count a shard that is over, 0 for one that was counted when it failed, and close the run if all are."""
+    # Every shard ends with this update of one row: exactly one of them sees itself as the last, and of two that had
+    # failed the second waits here for the first, and sees that it is done.
     done, count = session.execute(
         update(Run)
         .where(Run.id == run_id)
-        .values(shards_done=Run.shards_done + 1)
+        .values(shards_done=Run.shards_done + newly_over)
         .returning(Run.shards_done, Run.shard_count)
         .execution_options(synchronize_session=False)
     ).one()

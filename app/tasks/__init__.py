@@ -7,6 +7,7 @@ from app.tasks import warm_up
 from app.tasks.base import job_task
 from app.tasks.canary import canary
 from app.tasks.celery_app import app as celery_app
+from app.tasks.jobs import prune_jobs
 from app.tasks.market_data import sync_market_data
 from app.tasks.notifications import send_mail
 from app.tasks.publisher import transport
@@ -20,6 +21,7 @@ __all__ = [
     "compare_shard",
     "fetch_statements",
     "job_task",
+    "prune_jobs",
     "reconcile_account",
     "reconcile_all_accounts",
     "send_mail",

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.errors import UnavailableError
 from app.jobs import Delivery, Effect, Fate, TakenError, adopt, perform, postpone
-from app.notifications import enqueue_failure_mail
+from app.notifications import enqueue_failure_mail, enqueue_parked_mail
 from app.settings import get_settings
 
 #: Message headers that name the job and the publish.
@@ -33,6 +33,9 @@ class Task(celery.Task):
     Sent the ordinary way, it runs as Celery runs it. As a schedule's entry it is a job of the ledger, which is
     marked done when the task returns: at least once.
     """
+
+    #: Errors that park the task's job at once, for trying again can't help. (BadInputError refuses it, as always.)
+    dont_retry: tuple[type[Exception], ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, as the job that its message names if it names one."""
@@ -66,7 +69,7 @@ class Task(celery.Task):
                     session,
                     key=f"task:{task_id}",
                     task=self.name,
-                    args={"args": args, **kwargs},
+                    args=_told_arguments(self, args, kwargs),
                     error=str(einfo),
                 )
 
@@ -93,6 +96,7 @@ class Task(celery.Task):
                 idle_timeout=idle_timeout,
                 on_failure=self._tell_failure,
                 not_failures=(TaskPredicate,),
+                dont_retry=self.dont_retry,
             )
         except TakenError:
             raise Ignore from None
@@ -106,9 +110,10 @@ class Task(celery.Task):
         if fate is Fate.PARKED:
             self.tell_parked(session, job, error)
         elif fate is Fate.REFUSED:
-            self._end_undone(session, job, error)
+            self.end_undone(session, job, error)
 
-    def _end_undone(self, session: Session, job: Row[Any], error: str) -> None:
+    def end_undone(self, session: Session, job: Row[Any], error: str) -> None:
+        """Do what the task asks for when a job of it ends undone; what fails in that is logged."""
         try:
             with session.begin_nested():
                 self.on_parked(session, job.args, error)
@@ -118,8 +123,8 @@ class Task(celery.Task):
 
     def tell_parked(self, session: Session, job: Row[Any], error: str) -> None:
         """Do what must happen when a job of this task is parked: what the task asks for, and the mail."""
-        self._end_undone(session, job, error)
-        enqueue_failure_mail(session, key=f"job:{job.id}", task=job.task, args=job.args, error=error)
+        self.end_undone(session, job, error)
+        enqueue_parked_mail(session, job, error)
 
 
 class JobTask(Task):
@@ -183,6 +188,14 @@ def named_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str,
     return named
 
 
+def _told_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments by their names, by which secrets are known, as far as they have any."""
+    try:
+        return named_arguments(task, args, kwargs)
+    except TypeError:
+        return {"args": list(args), **kwargs}
+
+
 def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:
     """Declare a task of the ledger: a function whose first parameter is the transaction's session.
 
@@ -192,7 +205,8 @@ def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:
     on their way when the next one starts.
 
     Args:
-        **options: options of `celery.shared_task`, and `on_parked(task, session, args, error)`, called in the
-            transaction that parks a job for good.
+        **options: options of `celery.shared_task`; `dont_retry`, a tuple of errors that park a job at once; and
+            `on_parked(task, session, args, error)`, called in the transaction in which a job ends undone: parked,
+            refused, or dropped before it was tried.
     """
     return shared_task(base=JobTask, **options)  # type: ignore[no-any-return]

@@ -128,6 +128,10 @@ app.conf.beat_schedule = {
         "task": "app.tasks.statements.fetch_statements",
         "schedule": crontab(hour=23, minute=30),
     },
+    "prune-jobs-daily": {
+        "task": "app.tasks.jobs.prune_jobs",
+        "schedule": crontab(hour=4, minute=0),
+    },
 }
 
 # `celery -A app.tasks.celery_app flower` would listen on all interfaces.

@@ -14,7 +14,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from app.jobs import Message, connect
-from app.notifications import enqueue_failure_mail
+from app.notifications import enqueue_parked_mail
 from app.tasks.base import JOB_HEADER, NUMBER_HEADER, Task
 from app.tasks.celery_app import app
 
@@ -64,7 +64,13 @@ class CeleryTransport:
         if isinstance(task, Task):
             task.tell_parked(session, job, error)
         else:
-            enqueue_failure_mail(session, key=f"job:{job.id}", task=job.task, args=job.args, error=error)
+            enqueue_parked_mail(session, job, error)
+
+    def end_undone(self, session: Session, job: Row[Any], error: str) -> None:
+        """Do what the task of a job that a person gives up asks for; the task may be unknown here."""
+        task = app.tasks.get(job.task)
+        if isinstance(task, Task):
+            task.end_undone(session, job, error)
 
 
 def broker_connection() -> Connection:

@@ -108,6 +108,7 @@ def test_a_password_in_the_file_is_read_as_it_is(tmp_path_factory: pytest.TempPa
         ("FLOWER_ADDRESS", "http://0.0.0.0", "the name or IP address of a host"),
         ("TIMEZONE", "Mars/Olympus", "the name of an IANA time zone"),
         ("TIMEZONE", "../../etc/passwd", "the name of an IANA time zone"),
+        ("JOBS_HISTORY_DAYS", "7", "a whole number from 8 to 3650"),
         ("MAX_STATEMENT_BYTES", "64M", "a whole number from 1 to 1073741824"),
     ],
 )

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.database import Base, get_engine, session_scope
 from app.database.base import load_models
+from app.jobs import enqueue
 from app.people import Person
 from app.settings import get_settings
 from app.statements import accept_statement
@@ -97,6 +98,16 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
     celery_app.send_task("app.tasks.reconciliation.sync_market_data").get(timeout=60)
     assert query("SELECT version FROM prices WHERE security_id = :id", id=security) == [(1,)]
 
+    with session_scope() as session:
+        failed = enqueue(session, "no.such.task", "failed", queue="nobody's")
+        session.execute(text("UPDATE jobs SET state = 'parked', finished_at = now() WHERE id = :id"), {"id": failed})
+    succeed("jobs", "retry", "--all", "--reason", "once more")
+    succeed("jobs", "drop", str(failed), "--reason", "nobody knows this task")
+    assert "dropped by" in succeed("jobs", "show", str(failed))
+    query("UPDATE jobs SET finished_at = now() - interval '31 days' WHERE key = 'failed' RETURNING 1")
+    celery_app.send_task("app.tasks.jobs.prune_jobs").get(timeout=60)
+    assert query("SELECT 1 FROM jobs WHERE key = 'failed' UNION ALL SELECT 1 FROM job_events") == []
+
     with start_beat(tmp_path, app="tests.apps.scheduled"):
         done = "SELECT 1 FROM jobs WHERE key LIKE '%ledger%' AND state = 'done' OFFSET 1"
         wait_until(lambda: query(done), timeout=60)
@@ -118,7 +129,9 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
         "DELETE FROM statements",
         "UPDATE prices SET price = 1",
         "UPDATE book_imports SET source = ''",
-        "DELETE FROM jobs",
+        "UPDATE job_events SET reason = ''",
+        "DELETE FROM job_events",
+        "TRUNCATE jobs",
         "SELECT setval('jobs_publish_number', 1)",
         "UPDATE alembic_version SET version_num = 'x'",
         "DELETE FROM alembic_version",
@@ -155,6 +168,8 @@ def test_each_table_has_exactly_its_rights_however_often_they_are_given(engine: 
     assert done.stdout.endswith(f"The role {role} may do what the app does, and no more.\n")
     assert granted(engine, role) == first
     assert first["break_events"] == "INSERT, SELECT"
+    assert first["jobs"] == "DELETE, INSERT, SELECT, UPDATE"
+    assert first["job_events"] == "INSERT, SELECT"
     assert first["book_positions"] == "DELETE, INSERT, SELECT"
     assert first["alembic_version"] == "SELECT"
     with engine.connect() as connection:

@@ -13,7 +13,6 @@ from app.jobs import (
     Delivery,
     Fate,
     Job,
-    Message,
     TakenError,
     adopt,
     connect,
@@ -23,84 +22,9 @@ from app.jobs import (
     sweep,
     tick,
 )
+from tests.integration.jobs.ledger import RecordingTransport, age_everything, ask, effects, job, write_effect
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-
-
-class RecordingTransport:
-    """A broker that takes every message and delivers none, as a real one may."""
-
-    def __init__(self, backlog: int = 0) -> None:
-        self.sent: list[Message] = []
-        self.parked: list[tuple[int, str]] = []
-        self.waiting = backlog
-
-    def publish(self, messages):
-        self.sent += messages
-
-    def backlog(self, _queue):
-        return self.waiting
-
-    def tell_parked(self, _session, job, error):
-        self.parked.append((job.id, error))
-
-
-@pytest.fixture
-def sent(database):
-    messages = []
-    connect(messages.extend)
-    yield messages
-    connect(None)
-
-
-@pytest.fixture
-def failures():
-    return []
-
-
-@pytest.fixture
-def do(failures):
-    def do(message, effect, **options):
-        delivery = message if isinstance(message, Delivery) else Delivery(message.job_id, message.number)
-        return perform(
-            delivery,
-            lambda session, _args: effect(session),
-            max_attempts=options.get("max_attempts", 3),
-            idle_timeout=options.get("idle_timeout"),
-            on_failure=lambda _session, _job, fate, error: failures.append((fate, error)),
-        )
-
-    return do
-
-
-def ask(key="a", **options):
-    with session_scope() as session:
-        return enqueue(session, "task", key, {"n": 1}, **options)
-
-
-def job(job_id):
-    with session_scope() as session:
-        return session.execute(select(Job.__table__).where(Job.id == job_id)).one()
-
-
-def write_effect(session):
-    session.execute(text("INSERT INTO users (login) VALUES ('effect-' || clock_timestamp())"))
-    return {"done": True}
-
-
-def effects():
-    with session_scope() as session:
-        return session.execute(text("SELECT count(*) FROM users")).scalar_one()
-
-
-def age_everything(by=timedelta(hours=1)):
-    """Move all that happened into the past, instead of waiting for time to pass."""
-    with session_scope() as session:
-        session.execute(
-            update(Job).values(
-                published_at=Job.published_at - by, finished_at=Job.finished_at - by, due_at=Job.due_at - by
-            )
-        )
 
 
 def test_a_job_is_published_after_its_transaction_commits(sent):
@@ -208,6 +132,49 @@ def test_a_failure_rolls_the_effect_back_and_comes_again_later(sent, do, failure
     assert (effects(), row.state, row.attempts, row.last_error) == (0, "waiting", 1, "RuntimeError: no luck")
     assert row.due_at > datetime.now(UTC)
     assert failures == [(Fate.RETRIED, "RuntimeError: no luck")]
+
+
+def test_jobs_that_failed_together_do_not_come_back_together(sent, do):
+    def fail(_session):
+        raise RuntimeError("no luck")
+
+    ids = [ask(f"job {number}") for number in range(8)]
+    for message in sent:
+        with pytest.raises(RuntimeError):
+            do(message, fail)
+    with session_scope() as session:
+        pauses = session.scalars(text("SELECT due_at - created_at FROM jobs")).all()
+    assert len(set(pauses)) == len(ids)
+    assert min(pauses) >= timedelta(seconds=1)
+
+
+def test_an_error_that_its_task_does_not_retry_parks_the_job_at_once(sent, do, failures):
+    job_id = ask()
+
+    class SomeError(Exception):
+        pass
+
+    class ClosedError(SomeError):
+        pass
+
+    def fail(_session):
+        raise ClosedError("the account is closed")
+
+    with pytest.raises(SomeError):
+        do(sent[0], fail, dont_retry=(SomeError,))
+    assert (job(job_id).state, job(job_id).attempts) == ("parked", 1)
+    assert failures == [(Fate.PARKED, "ClosedError: the account is closed")]
+
+
+def test_what_the_caller_got_wrong_is_refused_whatever_is_not_retried(sent, do, failures):
+    job_id = ask()
+
+    def refuse(_session):
+        raise BadInputError("no such account")
+
+    with pytest.raises(BadInputError):
+        do(sent[0], refuse, dont_retry=(Exception,))
+    assert (job(job_id).state, failures[0][0]) == ("refused", Fate.REFUSED)
 
 
 def test_a_job_that_fails_for_good_is_parked_with_its_error(sent, do, failures):

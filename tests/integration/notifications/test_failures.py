@@ -73,6 +73,14 @@ def test_the_mail_says_what_failed_where_why_and_how_to_find_it(server, mail_to)
         assert words in args["text"]
 
 
+def test_the_mail_says_no_secret_that_the_task_was_given(server, mail_to):
+    mail_to(server)
+    tell(args={"item": "lakebank", "access_token": "sesame", "client": {"secret": "sesame"}})
+    ((text,),) = query("SELECT args ->> 'text' FROM jobs")
+    assert 'Arguments: {"item": "lakebank", "access_token": "***", "client": {"secret": "***"}}' in text
+    assert "sesame" not in text
+
+
 def test_one_failure_is_one_mail_however_often_it_is_told(server, mail_to):
     mail_to(server)
     tell()
@@ -134,6 +142,7 @@ def test_a_parked_job_is_told_by_one_mail_over_tls_and_with_a_login(
     text = mail.message.get_content()
     assert f"job:{job_id}" in text
     assert "NoResultFound" in text
+    assert f"python -m app jobs retry {job_id} --reason TEXT" in text
     assert query("SELECT result ->> 'message_id' FROM jobs WHERE task = :task", task=MAIL) == [
         (mail.message["Message-ID"],)
     ]

@@ -1,0 +1,20 @@
+"""Tasks that keep the ledger of jobs itself."""
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.settings import get_settings
+from app.tasks.base import job_task
+
+
+@job_task(name="app.tasks.jobs.prune_jobs")
+def prune_jobs(session: Session) -> dict[str, int]:
+    """Delete the jobs that ended more than `JOBS_HISTORY_DAYS` ago.
+
+    Returns:
+        How many were `deleted`.
+    """
+    older_than = timedelta(days=get_settings().jobs_history_days)
+    return {"deleted": jobs.prune_jobs(session, older_than=older_than)}
