@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from app.errors import UnavailableError
 from app.settings import get_settings, masked_url
@@ -33,7 +33,7 @@ def session_scope() -> Iterator[Session]:
     Raises:
         UnavailableError: the database does not answer; the message names its address without the password.
     """
-    with sessionmaker(get_engine(), expire_on_commit=False)() as session:
+    with Session(get_engine(), expire_on_commit=False) as session:
         try:
             with session.begin():
                 yield session
