@@ -61,14 +61,17 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 	$(python) -m dev.role_docs --check
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --strict -q
 
-.PHONY: bench bench-deploy bench-reconcile
-bench: bench-deploy bench-reconcile ## Measure what there are figures for, into benchmarks/results/
+.PHONY: bench bench-deploy bench-reconcile bench-ledger
+bench: bench-deploy bench-reconcile bench-ledger ## Measure what there are figures for, into benchmarks/results/
 
 bench-deploy: root .venv/.deployment ## As root: how long a first and a second site.yml take (BENCH_RELEASE=bookworm)
 	@$(python) -m benchmarks.deploy --release $(or $(BENCH_RELEASE),trixie)
 
 bench-reconcile: .venv/.development ## From a custodian's file to breaks, beside bare PostgreSQL (ACCOUNTS=100000)
 	@$(python) -m benchmarks.reconcile --accounts $(or $(ACCOUNTS),1000000)
+
+bench-ledger: .venv/.development ## What jobs of the ledger cost beside plain Celery, and what kills do to both (SHARE=0.1)
+	@$(python) -m benchmarks.ledger --share $(or $(SHARE),1)
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on
