@@ -68,8 +68,8 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 chaos: .venv/.development ## The same ROUNDS=N times, with new times each, into benchmarks/results/chaos.json
 	@$(python) -m tests.chaos --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED)) --output benchmarks/results/chaos.json
 
-.PHONY: bench bench-deploy bench-reconcile bench-soak bench-backlog
-bench: bench-deploy bench-reconcile bench-soak bench-backlog ## Measure what there are figures for, into benchmarks/results/
+.PHONY: bench bench-deploy bench-reconcile bench-ledger bench-soak bench-backlog
+bench: bench-deploy bench-reconcile bench-ledger bench-soak bench-backlog ## Measure what there are figures for, into benchmarks/results/
 
 bench-deploy: root .venv/.deployment ## As root: how long a first and a second site.yml take (BENCH_RELEASE=bookworm)
 	@$(python) -m benchmarks.deploy --release $(or $(BENCH_RELEASE),trixie)
@@ -82,6 +82,9 @@ bench-soak: .venv/.development ## How a worker's memory grows over many tasks (T
 
 bench-backlog: .venv/.development ## What a long queue costs those who send, take and sweep (WAITING=100000)
 	@$(python) -m benchmarks.backlog --waiting $(or $(WAITING),1000000)
+
+bench-ledger: .venv/.development ## What jobs of the ledger cost beside plain Celery, and what kills do to both (SHARE=0.1)
+	@$(python) -m benchmarks.ledger --share $(or $(SHARE),1)
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on

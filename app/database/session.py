@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from app.database.driver import Connection
 from app.errors import UnavailableError
@@ -48,7 +48,7 @@ def session_scope() -> Iterator[Session]:
     Raises:
         UnavailableError: the database does not answer; the message names its address without the password.
     """
-    with sessionmaker(get_engine(), expire_on_commit=False)() as session:
+    with Session(get_engine(), expire_on_commit=False) as session:
         try:
             with session.begin():
                 yield session

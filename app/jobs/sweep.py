@@ -13,7 +13,8 @@ from app.jobs.enqueue import Message
 #: A message younger than this is on its way.
 GRACE = timedelta(seconds=2)
 _LONGEST_PATIENCE = timedelta(minutes=1)
-_BATCH = 1000
+#: Of a queue in one sweep; they must be sent well within the grace.
+_BATCH = 5000
 _MOST_PUBLISHES = 20
 _NOBODY = f"sent {_MOST_PUBLISHES} times, and no worker took it: do the workers know this task, or was it revoked?"
 

@@ -95,7 +95,7 @@ app.conf.update(
     result_failure_expires=timedelta(days=14),
     result_extended=True,
     task_track_started=True,
-    # Flower and exporters live on events.
+    # Flower and exporters live on events. (Jobs of the ledger have no sent event, but `published_at`.)
     worker_send_task_events=True,
     task_send_sent_event=True,
     # --- The clock ---

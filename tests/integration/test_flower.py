@@ -16,6 +16,8 @@ import pytest
 import redis
 from celery import Celery
 
+from app.database import session_scope
+from app.jobs import enqueue
 from app.tasks.flower import default_flower_options
 from tests.processes import Program, start, start_worker
 from tests.waiting import wait_until
@@ -131,3 +133,18 @@ def test_a_process_without_flower_keeps_its_environment(monkeypatch: pytest.Monk
     default_flower_options()
 
     assert dict(os.environ) == before
+
+
+def test_it_shows_a_job_of_the_ledger(flower: Flower, tmp_path: Path, celery_app: Celery) -> None:
+    _, port = flower(FLOWER_UNAUTHENTICATED_API="true")
+    with start_worker(tmp_path, app="tests.apps.echo", concurrency=1):
+        wait_until(lambda: json.loads(get(port, "/api/workers?refresh=true")))
+        with session_scope() as session:
+            job_id = enqueue(session, "tests.apps.echo.echo", "shown", {"n": 7})
+        tasks = wait_until(
+            lambda: {
+                uuid: task for uuid, task in json.loads(get(port, "/api/tasks")).items() if task["state"] == "SUCCESS"
+            }
+        )
+    assert tasks[f"job-{job_id}"]["name"] == "tests.apps.echo.echo"
+    assert tasks[f"job-{job_id}"]["kwargs"] == "{'n': 7}"

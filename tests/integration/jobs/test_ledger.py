@@ -428,11 +428,41 @@ def test_a_savepoint_that_rolls_back_takes_no_other_jobs_message_with_it(sent):
 
 def test_more_jobs_than_can_be_sent_at_once_are_left_to_the_sweep(sent):
     with session_scope() as session:
-        for number in range(501):
-            enqueue(session, "task", f"job {number}")
-    assert len(sent) == 500
-    transport = RecordingTransport(backlog=500)
-    assert sweep(transport) == 1
+        enqueue_many(session, "task", {f"job {number}": {} for number in range(5001)})
+        enqueue_many(session, "task", {"one more": {}})
+        enqueue(session, "task", "and another")
+    assert len(sent) == 5000
+    transport = RecordingTransport(backlog=5000)
+    assert sweep(transport) == 3
+
+
+def test_many_jobs_are_sent_in_the_order_of_their_numbers_with_those_asked_for_singly(sent):
+    with session_scope() as session:
+        enqueue_many(session, "task", {"a": {}, "b": {}})
+        enqueue(session, "task", "c")
+        enqueue_many(session, "task", {"a": {}, "d": {}})
+    assert len(sent) == 4
+    assert [m.number for m in sent] == sorted({m.number for m in sent})
+    assert [(job(m.job_id).publish_number, job(m.job_id).publishes) for m in sent] == [(m.number, 1) for m in sent]
+
+
+def test_many_jobs_of_a_long_transaction_are_numbered_when_it_ends(sent):
+    with session_scope() as session:
+        enqueue_many(session, "task", {"long": {"n": 1}, "too": {}})
+        meanwhile = ask("meanwhile")
+        session.execute(text("SELECT pg_sleep(0.6)"))  # a transaction that takes its time
+    assert sent[0].job_id == meanwhile
+    assert [m.number for m in sent] == sorted({m.number for m in sent})
+    assert [(job(m.job_id).publish_number, job(m.job_id).publishes) for m in sent] == [(m.number, 1) for m in sent]
+
+
+def test_many_jobs_of_a_transaction_that_rolls_back_are_not_sent(sent):
+    with suppress(RuntimeError), session_scope() as session:
+        enqueue_many(session, "task", {"a": {}, "b": {}})
+        raise RuntimeError
+    with session_scope() as session:
+        enqueue(session, "task", "c")
+    assert [job(m.job_id).key for m in sent] == ["c"]
 
 
 @pytest.mark.parametrize(
