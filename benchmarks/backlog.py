@@ -143,6 +143,8 @@ def main() -> int:
     parser.add_argument("--waiting", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE")
     given = parser.parse_args()
+    if given.waiting < _FIRST + _TAKEN:
+        parser.error(f"--waiting {given.waiting}: at least {_FIRST + _TAKEN} are taken from the queue")
     try:
         figures = measure(given.waiting)
     except AppError as error:
