@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from app.errors import AppError
 from benchmarks import processes
@@ -16,7 +17,7 @@ _RESULTS = Path(__file__).with_name("results") / "backlog.json"
 _CONCURRENCY = 2
 _SENT = 20_000
 _JOBS = 500
-_TAKEN = 5_000
+_TAKEN = 3_000
 #: Taken before the clock runs.
 _FIRST = 500
 _ROUNDS = 3
@@ -24,31 +25,40 @@ _SWEEPS = 5
 
 
 def measure(waiting: int) -> dict[str, Any]:
-    """Measure with an empty queue, then with so many messages in it and as many jobs that wait.
+    """Measure with an empty queue, with so many messages in it and as many jobs that wait, and with an empty one again.
 
     Args:
         waiting: how many.
 
     Returns:
-        What `results/backlog.json` holds; rates a second, medians.
+        What `results/backlog.json` holds; rates a second, those with an empty queue the means of
+        before and after.
 
     Raises:
         UnavailableError: something does not run here.
     """
     with processes.stack("bench-backlog") as stack:
         processes.say("an empty queue")
-        empty = _rates(stack, 0)
-        empty["sweep_s"] = _sweep_s()
+        sweep_s = _sweep_s()
+        before = _rates(stack, 0)
         empty_memory = stack.messages.info("memory")["used_memory"]
         processes.say(f"{waiting:,} messages and jobs")
         fill_s = processes.publish_nothings(waiting)
         memory = stack.messages.info("memory")["used_memory"]
         _make_jobs(stack, waiting)
-        full = {"sweep_s": _sweep_s(), **_rates(stack, waiting)}
+        full_sweep_s = _sweep_s()
+        full = {**_rates(stack, waiting), "sweep_s": full_sweep_s}
+        processes.say("an empty queue again")
+        _shorten(stack, 0)
+        after = _rates(stack, 0)
+    # So that what else the machine does meanwhile is not taken for the queue's length.
+    empty = {**{name: (before[name] + after[name]) / 2 for name in before}, "sweep_s": sweep_s}
     return {
         "waiting": waiting,
         "cores": os.cpu_count(),
         "empty": empty,
+        "empty_before": before,
+        "empty_after": after,
         "full": full,
         "ratio": {name: round(full[name] / empty[name], 3) for name in empty},
         "fill_a_second": round(waiting / fill_s),
@@ -59,10 +69,10 @@ def measure(waiting: int) -> dict[str, Any]:
 
 def _rates(stack: processes.Stack, waiting: int) -> dict[str, float]:
     sent, asked = [], []
-    for number in range(_ROUNDS):
+    for _ in range(_ROUNDS):
         sent.append(_SENT / processes.publish_nothings(_SENT))
         _shorten(stack, waiting)
-        asked.append(_JOBS / _ask_s(f"{waiting} {number}"))
+        asked.append(_JOBS / _ask_s())
         _shorten(stack, waiting)
     if not waiting:
         processes.publish_nothings(_FIRST + _TAKEN)
@@ -81,13 +91,14 @@ def _shorten(stack: processes.Stack, length: int) -> None:
         stack.messages.delete("celery")
 
 
-def _ask_s(name: str) -> float:
+def _ask_s() -> float:
     from app.database import session_scope  # noqa: PLC0415 (the settings name the servers only now)
     from app.jobs import enqueue_many  # noqa: PLC0415
 
+    jobs: dict[str, dict[str, Any]] = {str(uuid4()): {} for _ in range(_JOBS)}
     began = time.monotonic()
     with session_scope() as session:
-        enqueue_many(session, "benchmarks.tasks.no_job", {f"{name} {number}": {} for number in range(_JOBS)})
+        enqueue_many(session, "benchmarks.tasks.no_job", jobs)
     return time.monotonic() - began
 
 
@@ -132,6 +143,8 @@ def main() -> int:
     parser.add_argument("--waiting", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE")
     given = parser.parse_args()
+    if given.waiting < _FIRST + _TAKEN:
+        parser.error(f"--waiting {given.waiting}: at least {_FIRST + _TAKEN} are taken from the queue")
     try:
         figures = measure(given.waiting)
     except AppError as error:

@@ -47,6 +47,31 @@ class Job(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'done', 'parked', 'refused', 'expired', 'dropped')", name="state"),
         Index("jobs_waiting_idx", "queue", "due_at", postgresql_where=text("state = 'waiting'")),
+        # For the sweep, which looks once a second however many wait.
+        Index(
+            "jobs_unpublished_idx",
+            "queue",
+            "due_at",
+            "id",
+            postgresql_where=text("state = 'waiting' AND publish_number IS NULL"),
+        ),
+        Index(
+            "jobs_published_idx",
+            "queue",
+            "publish_number",
+            postgresql_where=text("state = 'waiting' AND publish_number IS NOT NULL"),
+        ),
+        Index(
+            "jobs_expiring_idx",
+            "expires_at",
+            postgresql_where=text("state = 'waiting' AND expires_at IS NOT NULL"),
+        ),
+        # As often as `sweep` sends a job that no worker takes.
+        Index(
+            "jobs_untaken_idx",
+            "published_at",
+            postgresql_where=text("state = 'waiting' AND publishes >= 20 AND attempts = 0"),
+        ),
         Index("jobs_done_idx", "queue", "publish_number", "finished_at", postgresql_where=text("state = 'done'")),
         Index("jobs_parked_idx", "finished_at", postgresql_where=text("state = 'parked'")),
     )

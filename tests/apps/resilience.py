@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery import shared_task
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -31,11 +30,6 @@ def _note(folder: str, name: str) -> Path:
     with path.open("a") as file:
         file.write(f"{os.getpid()}\n")
     return path
-
-
-@shared_task
-def nothing() -> None:
-    """Do nothing."""
 
 
 @job_task()
