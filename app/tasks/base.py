@@ -1,6 +1,7 @@
 """The base of all tasks: how a message finds its job in the ledger, and what happens when a task fails for good."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter, signature
 from typing import Any
@@ -23,6 +24,8 @@ JOB_HEADER = "ledger_job"
 NUMBER_HEADER = "ledger_number"
 
 _DATABASE_PAUSE_S = 5
+#: Says of a request that its message had no job until it came.
+_ADOPTED = "ledger_adopted"
 
 logger = get_logger(__name__)
 
@@ -31,7 +34,8 @@ class Task(celery.Task):
     """What a plain `@shared_task` is here.
 
     Sent the ordinary way, it runs as Celery runs it. As a schedule's entry it is a job of the ledger, which is
-    marked done when the task returns: at least once.
+    marked done when the task returns: at least once. So it is when its message comes again, as after a crash: what
+    kills its worker each time is counted, and parked in the end.
     """
 
     #: Errors that park the task's job at once, for trying again can't help. (BadInputError refuses it, as always.)
@@ -41,7 +45,9 @@ class Task(celery.Task):
         """Run the task, as the job that its message names if it names one."""
         delivery = self._delivery()
         if delivery is None:
-            return self.run(*args, **kwargs)
+            delivery = self._adopt_again(args, kwargs)
+            if delivery is None:
+                return self.run(*args, **kwargs)
 
         def effect(_session: Session, args: dict[str, Any]) -> Any:
             self._take_arguments(args)
@@ -63,7 +69,7 @@ class Task(celery.Task):
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Mail `ADMIN_EMAIL` that a task outside the ledger failed for good; the ledger sees to its own."""
-        if self._delivery() is None and not isinstance(exc, self.throws):
+        if not self._is_of_the_ledger() and not isinstance(exc, self.throws):
             with session_scope() as session:
                 enqueue_failure_mail(
                     session,
@@ -83,6 +89,33 @@ class Task(celery.Task):
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         return Delivery(headers[JOB_HEADER], headers[NUMBER_HEADER], redelivered)
 
+    def _is_of_the_ledger(self) -> bool:
+        return self._delivery() is not None or self.request.get(_ADOPTED, False)
+
+    def _adopt(self, args: dict[str, Any]) -> Delivery:
+        """Make the job of a message that was sent without one (`delay()`, `celery call`)."""
+        try:
+            with session_scope() as session:
+                delivery = adopt(session, self.name, f"task:{self.request.id}", args, queue=self._queue())
+        except UnavailableError as error:
+            # Until the database answers, this message is all there is of the job.
+            raise self.retry(exc=error, countdown=_DATABASE_PAUSE_S, max_retries=None) from error
+        self.request.update({_ADOPTED: True})
+        return delivery
+
+    def _adopt_again(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Delivery | None:
+        """Make the job of a plain task's message that comes again; None if it does not, or has no names for a job."""
+        if self.request.called_directly or not (self.request.delivery_info or {}).get("redelivered"):
+            return None
+        try:
+            named = named_arguments(self, args, kwargs)
+        except TypeError:
+            return None
+        return replace(self._adopt(named), redelivered=True)
+
+    def _queue(self) -> str:
+        return str((self.request.delivery_info or {}).get("routing_key") or self.app.conf.task_default_queue)
+
     def _take_arguments(self, args: dict[str, Any]) -> None:
         """Make `self.request` say what a job is done with: its row has the arguments, its message does not."""
         self.request.args, self.request.kwargs = [], args
@@ -96,7 +129,8 @@ class Task(celery.Task):
                 idle_timeout=idle_timeout,
                 on_failure=self._tell_failure,
                 not_failures=(TaskPredicate,),
-                dont_retry=self.dont_retry,
+                # A plain task that fails has failed, as Celery has it; a job of it can be put back.
+                dont_retry=(Exception,) if self.request.get(_ADOPTED) and idle_timeout is None else self.dont_retry,
             )
         except TakenError:
             raise Ignore from None
@@ -154,18 +188,6 @@ class JobTask(Task):
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Do nothing: the ledger retries, parks and mails."""
-
-    def _adopt(self, args: dict[str, Any]) -> Delivery:
-        """Make the job of a message that was sent without one (`delay()`, `celery call`)."""
-        try:
-            with session_scope() as session:
-                return adopt(session, self.name, f"task:{self.request.id}", args, queue=self._queue())
-        except UnavailableError as error:
-            # Until the database answers, this message is all there is of the job.
-            raise self.retry(exc=error, countdown=_DATABASE_PAUSE_S, max_retries=None) from error
-
-    def _queue(self) -> str:
-        return str((self.request.delivery_info or {}).get("routing_key") or self.app.conf.task_default_queue)
 
 
 def named_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

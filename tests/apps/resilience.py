@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from celery import shared_task
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -54,6 +55,24 @@ def die(session: Session, folder: str) -> dict[str, Any]:
     if not (Path(folder) / "cured").exists():
         os.kill(os.getpid(), signal.SIGKILL)
     return done
+
+
+@shared_task
+def die_plainly(folder: str) -> dict[str, str]:
+    """Kill the process, until the cure is there; a task that knows nothing of the ledger."""
+    _note(folder, "begun")
+    if not (Path(folder) / "cured").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    _note(folder, "done")
+    return {}
+
+
+@shared_task
+def fail_plainly(folder: str) -> None:
+    """Kill the process the first time, and fail the second."""
+    if len(_note(folder, "begun").read_text().split()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("no second chance")
 
 
 @job_task(soft_time_limit=1)

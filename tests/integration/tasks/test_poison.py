@@ -3,7 +3,8 @@
 import pytest
 
 from app.database import session_scope
-from app.jobs import enqueue
+from app.jobs import enqueue, retry_jobs
+from app.people import current_person
 from tests import factories as make
 from tests.mail_server import running_mail_server
 from tests.processes import start_beat
@@ -39,12 +40,8 @@ def mail(celery_app, monkeypatch):
 
 
 def put_back(job_id):
-    """Have a parked job be tried again. (To be replaced by what a person does.)"""
-    query(
-        "UPDATE jobs SET state = 'waiting', attempts = 0, publishes = 0, published_at = NULL, publish_number = NULL,"
-        " finished_at = NULL, due_at = now() WHERE id = :id AND state = 'parked' RETURNING 1",
-        id=job_id,
-    )
+    with session_scope() as session:
+        retry_jobs(session, [job_id], "it is cured", by=current_person())
 
 
 def test_a_job_that_kills_its_process_is_given_up_told_once_and_can_be_put_back(worker, mail, tmp_path):
@@ -84,3 +81,34 @@ def test_a_job_that_kills_its_process_is_given_up_told_once_and_can_be_put_back(
     assert told.message["To"] == "admin@example.com"
     assert f"job:{poison}" in told.message.get_content()
     assert "died without a word" in told.message.get_content()
+
+
+def test_a_plain_task_that_kills_its_process_is_given_up_told_once_and_can_be_put_back(
+    worker, mail, tmp_path, celery_app
+):
+    worker(app=APP, concurrency=1)
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+    celery_app.send_task(f"{APP}.die_plainly", [str(deaths)])
+    with start_beat(tmp_path, app=APP):
+        wait_until(lambda: query("SELECT 1 FROM jobs WHERE state = 'parked'"), timeout=60)
+        wait_until(lambda: mail.taken)
+        ((poison, args),) = query("SELECT id, args FROM jobs WHERE state = 'parked'")
+        assert args == {"folder": str(deaths)}
+        # The first delivery was Celery's own.
+        assert len((deaths / "begun").read_text().split()) == ATTEMPTS + 1
+
+        (deaths / "cured").touch()
+        put_back(poison)
+        wait_until(lambda: query("SELECT 1 FROM jobs WHERE id = :id AND state = 'done'", id=poison))
+    assert len((deaths / "done").read_text().split()) == 1
+    assert len(mail.taken) == 1
+
+
+def test_a_plain_task_that_comes_again_and_fails_has_failed_and_is_told_once(worker, mail, tmp_path, celery_app):
+    worker(app=APP, concurrency=1)
+    celery_app.send_task(f"{APP}.fail_plainly", [str(tmp_path)])
+    wait_until(lambda: query("SELECT 1 FROM jobs WHERE state = 'parked'"), timeout=60)
+    wait_until(lambda: mail.taken)
+    assert query("SELECT last_error FROM jobs WHERE state = 'parked'") == [("RuntimeError: no second chance",)]
+    assert query("SELECT count(*) FROM jobs WHERE task LIKE '%.send_mail'") == [(1,)]

@@ -110,7 +110,8 @@ def test_a_worker_that_leaves_its_tasks_some_time_says_at_once_that_it_ends(
     program.process.send_signal(signal.SIGQUIT)
     wait_until(lambda: "Initiating Soft Shutdown" in log(tmp_path, "worker"))
 
-    assert any("STOPPING=1" in message for message in heard.messages())
+    heard.wait_for("STOPPING=1")
+    assert program.process.poll() is None
     heard.wait_for_feeds(ROUNDS)
     (tmp_path / "let_go").touch()
     program.process.wait(timeout=60)
