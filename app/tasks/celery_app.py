@@ -13,6 +13,7 @@ from app.database import forget_parent_connections
 from app.settings import get_settings
 from app.tasks.flower import default_flower_options
 from app.tasks.logging import copy_log_to_terminal
+from app.tasks.refusals import survive_bad_messages
 from app.tasks.systemd import tell_of_workers
 
 settings = get_settings()
@@ -39,6 +40,8 @@ app.conf.update(
     result_serializer="json",
     event_serializer="json",
     accept_content=["json"],
+    # Celery's own writes the bodies of messages that it refuses into the log.
+    worker_consumer="app.tasks.refusals:Consumer",
     timezone=settings.timezone,
     enable_utc=True,
     # --- Nothing lost ---
@@ -132,6 +135,8 @@ app.conf.beat_schedule = {
 default_flower_options()
 # `--logfile` alone would leave a developer at a terminal blind.
 copy_log_to_terminal()
+# An entry of a list that is no message would end a worker.
+survive_bad_messages()
 # In a unit of systemd; beat's scheduler does it by itself.
 tell_of_workers(app)
 
