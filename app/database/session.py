@@ -22,6 +22,8 @@ def get_engine() -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
+        # Errors are logged, and parameters are customers' data.
+        hide_parameters=True,
         connect_args={"application_name": "value-partner", "options": "-c timezone=UTC", **_KEEPALIVES},
     )
 

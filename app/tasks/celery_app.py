@@ -5,12 +5,12 @@
 
 from datetime import timedelta
 
-from celery import Celery
 from celery.schedules import crontab
 from celery.signals import worker_process_init
 
 from app.database import forget_parent_connections
 from app.settings import get_settings
+from app.tasks.discretion import DiscreetCelery
 from app.tasks.flower import default_flower_options
 from app.tasks.logging import copy_log_to_terminal
 from app.tasks.refusals import survive_bad_messages
@@ -30,7 +30,7 @@ _REDIS = {
 }
 _result_backend = settings.celery_result_backend.get_secret_value()
 
-app = Celery("value_partner", task_cls="app.tasks.base:Task", include=["app.tasks"])
+app = DiscreetCelery("value_partner", task_cls="app.tasks.base:Task", include=["app.tasks"])
 app.conf.update(
     broker_url=settings.celery_broker_url.get_secret_value(),
     result_backend=_result_backend,
@@ -94,7 +94,8 @@ app.conf.update(
     # --- What people see ---
     result_expires=timedelta(days=1),
     result_failure_expires=timedelta(days=14),
-    result_extended=True,
+    # With it, results hold the arguments of their tasks.
+    result_extended=False,
     task_track_started=True,
     # Flower and exporters live on events.
     worker_send_task_events=True,
