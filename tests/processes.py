@@ -33,7 +33,7 @@ class Program:
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def wait_for(self, words: str, *, seconds: float = 30) -> None:
+    def wait_for(self, words: str, *, seconds: float = 120) -> None:
         wait_until(
             lambda: words in self.said() or self.process.poll() is not None,
             timeout=seconds,

@@ -9,7 +9,7 @@ Answer = TypeVar("Answer")
 _PAUSE_S = 0.02
 
 
-def wait_until(condition: Callable[[], Answer], *, timeout: float = 30) -> Answer:
+def wait_until(condition: Callable[[], Answer], *, timeout: float = 120) -> Answer:
     """Ask until the answer is true, and return it; fail when it is not within `timeout` seconds.
 
     The timeout is a bound for a broken program, not an expectation: choose it far above what it ever takes.

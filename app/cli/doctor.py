@@ -93,6 +93,7 @@ def _checks(settings: "Settings") -> list[Check]:
         Check("mappings", str(settings.statement_mappings_dir), lambda: _look_at_mappings(settings)),
         Check("mail", mail, lambda: _look_at_mail(settings)),
         Check("workers", "", _look_at_workers, needs="broker"),
+        Check("messages", "", _look_at_refused_messages, needs="result backend"),
     ]
 
 
@@ -228,6 +229,20 @@ def _look_at_mail(settings: "Settings") -> Finding:
         )
     greeting = check_mail_server(settings)
     return Finding(State.OK, f"{greeting} lets us in; mail goes to {settings.admin_email}")
+
+
+def _look_at_refused_messages() -> Finding:
+    from app.tasks.refusals import refusals
+
+    refused = refusals()
+    if not refused.counts:
+        return Finding(State.OK, "none was refused in the last days")
+    counts = ", ".join(f"{count} {kind}" for kind, count in refused.counts.items())
+    return Finding(
+        State.NOTE,
+        f"workers refused some: {counts}; the last at {refused.last_at}: {refused.last}",
+        "The workers' logs name each. Who sends them? Is a worker's release older than what asks it?",
+    )
 
 
 def _look_at_workers() -> Finding:

@@ -31,6 +31,8 @@ def get_engine() -> Engine:
     engine = create_engine(
         url,
         pool_pre_ping=True,
+        # Errors are logged, and parameters are customers' data.
+        hide_parameters=True,
         connect_args={"application_name": "value-partner", "options": options, **_KEEPALIVES},
     )
     event.listen(engine, "do_connect", _connect)

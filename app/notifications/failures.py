@@ -54,7 +54,8 @@ def enqueue_failure_mail(
     """
     settings = get_settings()
     if settings.mail_off_reason is not None or task == MAIL_TASK:
-        logger.error("%s failed for good: %s", task, error)
+        # Not the error, which may name a customer.
+        logger.error("%s failed for good, and no mail tells of it: %s", task, key)
         return
     text = "\n".join(
         [

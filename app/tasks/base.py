@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter, signature
+from traceback import format_exception
 from typing import Any
 
 import celery
@@ -18,6 +19,7 @@ from app.errors import UnavailableError
 from app.jobs import Delivery, Effect, Fate, TakenError, adopt, perform, postpone
 from app.notifications import enqueue_failure_mail, enqueue_parked_mail
 from app.settings import get_settings
+from app.tasks.discretion import discreet, discreet_retry
 
 #: Message headers that name the job and the publish.
 JOB_HEADER = "ledger_job"
@@ -42,7 +44,26 @@ class Task(celery.Task):
     dont_retry: tuple[type[Exception], ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task, as the job that its message names if it names one."""
+        """Run the task, as the job that its message names if it names one; Celery is told little of an error."""
+        if self.request.called_directly:
+            return self._call_directly(*args, **kwargs)
+        try:
+            return self._call(*args, **kwargs)
+        except Retry as retry:
+            logger.debug("In full:", exc_info=True)
+            raise discreet_retry(retry, self.throws, self._text_is()) from None
+        except TaskPredicate:
+            raise
+        except Exception as error:
+            logger.debug("In full:", exc_info=True)
+            if not self._is_of_the_ledger():
+                self._tell_failure_outside(error, args, kwargs)
+            raise discreet(error, self.throws, self._text_is()) from None
+
+    def _call_directly(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         delivery = self._delivery()
         if delivery is None:
             delivery = self._adopt_again(args, kwargs)
@@ -67,17 +88,28 @@ class Task(celery.Task):
             args, kwargs = (), {}
         return super().signature_from_request(request, args, kwargs, **options)
 
-    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+    def _tell_failure_outside(self, error: Exception, args: Any, kwargs: Any) -> None:
         """Mail `ADMIN_EMAIL` that a task outside the ledger failed for good; the ledger sees to its own."""
-        if not self._is_of_the_ledger() and not isinstance(exc, self.throws):
+        if isinstance(error, self.throws):
+            return
+        try:
             with session_scope() as session:
                 enqueue_failure_mail(
                     session,
-                    key=f"task:{task_id}",
+                    key=f"task:{self.request.id}",
                     task=self.name,
                     args=_told_arguments(self, args, kwargs),
-                    error=str(einfo),
+                    error="".join(format_exception(error)),
                 )
+        except UnavailableError as unavailable:
+            logger.error("Nobody can be told that %s failed for good: %s", self.name, unavailable)
+
+    def _text_is(self) -> str:
+        """Say where the text of an error is that logs and results don't show."""
+        delivery = self._delivery()
+        if delivery is not None:
+            return f"its text is with job {delivery.job_id}, in last_error"
+        return "its text may name customers: it is in the mail to ADMIN_EMAIL, and in a log of level debug"
 
     def on_parked(self, session: Session, args: dict[str, Any], error: str) -> None:
         """Do what else must happen when a job of this task ends undone, in the transaction that says so."""
@@ -151,9 +183,10 @@ class Task(celery.Task):
         try:
             with session.begin_nested():
                 self.on_parked(session, job.args, error)
-        except Exception:
+        except Exception as failure:
             # The job may have ended because its arguments are nonsense; it must end all the same.
-            logger.exception("What %s does when job %d ends undone failed", self.name, job.id)
+            logger.error("What %s does when job %d ends undone failed: %s", self.name, job.id, type(failure).__name__)
+            logger.debug("In full:", exc_info=True)
 
     def tell_parked(self, session: Session, job: Row[Any], error: str) -> None:
         """Do what must happen when a job of this task is parked: what the task asks for, and the mail."""
@@ -172,11 +205,13 @@ class JobTask(Task):
     acks_late = False
     reject_on_worker_lost = False
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task in a transaction: that of its job, or one of its own when Python calls it directly."""
-        if self.request.called_directly:
-            with session_scope() as session:
-                return self.run(session, *args, **kwargs)
+    def _call_directly(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in a transaction of its own."""
+        with session_scope() as session:
+            return self.run(session, *args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in the transaction of its job."""
 
         def effect(session: Session, args: dict[str, Any]) -> Any:
             self._take_arguments(args)
@@ -186,8 +221,13 @@ class JobTask(Task):
         delivery = self._delivery() or self._adopt(named_arguments(self, args, kwargs))
         return self._perform(delivery, effect, idle_timeout=timedelta(seconds=get_settings().jobs_idle_timeout_s))
 
-    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+    def _tell_failure_outside(self, error: Exception, args: Any, kwargs: Any) -> None:
         """Do nothing: the ledger retries, parks and mails."""
+
+    def _text_is(self) -> str:
+        delivery = self._delivery()
+        name = f"job {delivery.job_id}" if delivery else f"the job whose key is task:{self.request.id}"
+        return f"its text is with {name}, in last_error"
 
 
 def named_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

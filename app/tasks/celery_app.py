@@ -5,14 +5,15 @@
 
 from datetime import timedelta
 
-from celery import Celery
 from celery.schedules import crontab
 from celery.signals import worker_process_init
 
 from app.database import forget_parent_connections
 from app.settings import get_settings
+from app.tasks.discretion import DiscreetCelery
 from app.tasks.flower import default_flower_options
 from app.tasks.logging import copy_log_to_terminal
+from app.tasks.refusals import survive_bad_messages
 from app.tasks.systemd import tell_of_workers
 
 settings = get_settings()
@@ -31,7 +32,7 @@ _REDIS = {
 }
 _result_backend = settings.celery_result_backend.get_secret_value()
 
-app = Celery("value_partner", task_cls="app.tasks.base:Task", include=["app.tasks"])
+app = DiscreetCelery("value_partner", task_cls="app.tasks.base:Task", include=["app.tasks"])
 app.conf.update(
     broker_url=settings.celery_broker_url.get_secret_value(),
     result_backend=_result_backend,
@@ -41,6 +42,8 @@ app.conf.update(
     result_serializer="json",
     event_serializer="json",
     accept_content=["json"],
+    # Celery's own writes the bodies of messages that it refuses into the log.
+    worker_consumer="app.tasks.refusals:Consumer",
     timezone=settings.timezone,
     enable_utc=True,
     # --- Nothing lost ---
@@ -93,7 +96,8 @@ app.conf.update(
     # --- What people see ---
     result_expires=timedelta(days=1),
     result_failure_expires=timedelta(days=14),
-    result_extended=True,
+    # With it, results hold the arguments of their tasks.
+    result_extended=False,
     task_track_started=True,
     # Flower and exporters live on events. (Jobs of the ledger have no sent event, but `published_at`.)
     worker_send_task_events=True,
@@ -138,6 +142,8 @@ app.conf.beat_schedule = {
 default_flower_options()
 # `--logfile` alone would leave a developer at a terminal blind.
 copy_log_to_terminal()
+# An entry of a list that is no message would end a worker.
+survive_bad_messages()
 # In a unit of systemd; beat's scheduler does it by itself.
 tell_of_workers(app)
 

@@ -85,7 +85,8 @@ class LedgerScheduler(Scheduler):
             try:
                 work()
             except Exception as error:
-                troubles.append(f"{type(error).__name__}: {error}")
+                # PostgreSQL's further lines show rows.
+                troubles.append(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}")
                 logger.debug("In full:", exc_info=True)
             if self._is_closed:
                 # The signal's SystemExit was lost: raised in a query, it can become an error of the driver's.

@@ -106,7 +106,8 @@ def test_without_a_server_or_an_address_the_failure_is_logged_and_no_mail_is_ask
     use_settings(**{missing: ""})
     with caplog.at_level(logging.ERROR):
         tell()
-    assert "app.tasks.some.thing failed for good: no luck" in caplog.text
+    assert "app.tasks.some.thing failed for good, and no mail tells of it: job:7" in caplog.text
+    assert "no luck" not in caplog.text
     assert query("SELECT 1 FROM jobs") == []
 
 
