@@ -17,6 +17,7 @@ from app.jobs.models import Job
 _FIRST_RETRY = timedelta(seconds=2)
 _LONGEST_RETRY = timedelta(minutes=10)
 _ERROR_LENGTH = 2000
+_SET_IDLE_TIMEOUT = text("SELECT set_config('idle_in_transaction_session_timeout', :milliseconds, true)")
 
 
 class TakenError(Exception):
@@ -71,8 +72,8 @@ def perform(
     try:
         with session_scope() as session:
             if idle_timeout is not None:
-                milliseconds = int(idle_timeout.total_seconds() * 1000)
-                session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"))
+                milliseconds = str(int(idle_timeout.total_seconds() * 1000))
+                session.execute(_SET_IDLE_TIMEOUT, {"milliseconds": milliseconds})
             job = _claim(session, delivery.job_id)
             if job.state != "waiting":
                 if job.state in {"refused", "parked"}:
