@@ -55,13 +55,15 @@ test-chaos: .venv/.development ## Inject each fault once into a run of 50,000 ac
 test-roles: .venv/.deployment ## As root: test the roles on hosts in containers (ROLE=redis for one; KEEP=1 leaves them)
 	@$(python) -m dev.role_tests $(if $(KEEP),--keep) $(ROLE)
 
-lint: .venv/.development .venv/.deployment ## Check style, docstrings, security rules, types, layers, YAML and roles
+lint: .venv/.development .venv/.deployment ## Check style, docstrings, security rules, types, layers, YAML, roles and licences
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	.venv/bin/lint-imports
 	$(python) -m yamllint --strict .
 	$(python) -m dev.role_docs --check
+	$(python) -m dev.licences
+	@$(python) -m dev.audit
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --strict -q
 
 .PHONY: chaos
