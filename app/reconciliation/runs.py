@@ -103,7 +103,8 @@ def reconcile_shard(session: Session, run_id: int, shard: int) -> ShardCounts:
         select(RunShard).where(RunShard.run_id == run_id, RunShard.number == shard).with_for_update()
     ).scalar_one()
     days = {calendar: date.fromisoformat(day) for calendar, day in run.days.items()}
-    for calendar in _calendars(session, run.account_id):
+    shard_accounts = {"run_id": run_id, "first": row.first_account_id, "last": row.last_account_id}
+    for calendar in session.scalars(_SHARD_CALENDARS, {**shard_accounts, "even_inactive": run.account_id is not None}):
         if calendar not in days:  # a calendar that came into use after the run began
             days |= _last_days([calendar], run.started_at, None)
     counts = compare_shard(
@@ -193,6 +194,18 @@ def _add_run(
     resolve_instruments(session)
     return run_id, link_accounts(session, run_id, days, account_id=account_id)
 
+
+#: Those of a shard's own accounts, and of what is linked with them: a shard must not read all accounts.
+_SHARD_CALENDARS = text(
+    """
+    SELECT calendar FROM accounts WHERE id BETWEEN :first AND :last AND (active OR :even_inactive)
+    UNION
+    SELECT a.calendar
+    FROM run_links AS l
+    CROSS JOIN LATERAL (SELECT calendar FROM accounts WHERE id = l.account_id OFFSET 0) AS a
+    WHERE l.run_id = :run_id AND l.group_id BETWEEN :first AND :last
+    """
+)
 
 #: The calendars and times at which statements must be here.
 _CUTOFFS = text(
