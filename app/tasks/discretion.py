@@ -15,7 +15,8 @@ from celery.exceptions import Retry
 from app.errors import AppError
 from app.settings import masked_url
 
-_E_MAIL = re.compile(r"[^\s<>@\"'(){}\[\],;:]+@[^\s<>@\"'(){}\[\],;:]+")
+#: Not the user in a URL, after its slashes, whose password is masked already.
+_E_MAIL = re.compile(r"(?<![\w./+%'-])[\w.+%'-]+@[\w-]+(\.[\w-]+)+")
 
 
 class UnexpectedError(Exception):
