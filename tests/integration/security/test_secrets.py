@@ -12,7 +12,6 @@ import psutil
 import pytest
 import redis
 from sqlalchemy import make_url, text
-from tests.integration.notifications.mail_server import running_mail_server
 
 from app.database import get_engine, session_scope
 from app.settings import get_settings
@@ -20,6 +19,7 @@ from dev import embedded
 from tests import factories as make
 from tests.integration.cli.commands import run
 from tests.integration.statements.test_inbox import statement
+from tests.mail_server import running_mail_server
 from tests.processes import Program, start, start_beat, start_worker
 from tests.waiting import wait_until
 
