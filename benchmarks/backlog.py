@@ -1,7 +1,6 @@
 """`make bench-backlog`: how fast messages are sent and taken, and jobs swept, with a long queue and an empty one."""
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from app.errors import AppError
 from benchmarks import processes
 
 _RESULTS = Path(__file__).with_name("results") / "backlog.json"
@@ -145,12 +143,10 @@ def main() -> int:
     given = parser.parse_args()
     if given.waiting < _FIRST + _TAKEN:
         parser.error(f"--waiting {given.waiting}: at least {_FIRST + _TAKEN} are taken from the queue")
-    try:
-        figures = measure(given.waiting)
-    except AppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    given.output.write_text(json.dumps(figures, indent=2) + "\n")
+    return processes.report(lambda: measure(given.waiting), given.output, _print)
+
+
+def _print(figures: dict[str, Any]) -> None:
     print(f"{'':22}{'empty':>10}{figures['waiting']:>13,}    ratio")
     units = {"sent": "messages/s", "jobs_asked_for": "jobs/s", "taken": "messages/s", "sweep_s": "s"}
     for name, unit in units.items():
@@ -160,7 +156,6 @@ def main() -> int:
         f"Redis holds {figures['used_memory_mb']:,} MB, {figures['used_memory_bytes_a_message']} bytes a message;"
         f" filled with {figures['fill_a_second']:,} messages/s"
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ import base64
 import json
 import os
 import random
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ import psycopg
 import redis
 from sqlalchemy import Engine, text
 
-from app.errors import AppError, UnavailableError
-from dev import embedded
+from app.errors import UnavailableError
+from benchmarks import processes
 
-_PROJECT = Path(__file__).resolve().parent.parent
 _RESULTS = Path(__file__).with_name("results") / "ledger.json"
-_FOLDER = _PROJECT / ".run" / "bench-ledger"
+_STACK = "bench-ledger"
+_LOG = processes.folder_of(_STACK) / "celery.log"
 _APP = "benchmarks.ledger_tasks"
 _QUEUE = "celery"
 _PROCESSES = 2
@@ -86,7 +85,7 @@ class _Run:
             sample = self._message()
             self._publish_raw(producer, sample, size)
             for number in range(_BULK_ROUNDS * _BULK // _TRANSACTION):
-                _say(f"bulk {number + 1}")
+                processes.say(f"bulk {number + 1}")
                 self._redis.flushall()
                 ours.append(_timed(self._enqueue, f"bulk {number}", size))
                 self._expect(size)
@@ -139,7 +138,7 @@ class _Run:
         from app.tasks import transport  # noqa: PLC0415
         from app.tasks.publisher import broker_connection  # noqa: PLC0415
 
-        _say("latency")
+        processes.say("latency")
         times: dict[str, list[float]] = {"job": [], "plain": []}
         url = self._engine.url.set(drivername="postgresql")
         with (
@@ -166,7 +165,7 @@ class _Run:
         seconds: dict[str, list[float]] = {"job": [], "plain": []}
         for number in range(_DRAIN_ROUNDS):
             for kind, fill in (("job", self._enqueue), ("plain", self._send_plain)):
-                _say(f"throughput {number + 1}, {kind}")
+                processes.say(f"throughput {number + 1}, {kind}")
                 name = f"drain {kind} {number}"
                 with _stopped(worker):
                     fill(name, size)
@@ -185,7 +184,7 @@ class _Run:
         seconds: dict[str, list[float]] = {"nothing": [], "stock_nothing": []}
         for number in range(_DRAIN_ROUNDS):
             for task, times in seconds.items():
-                _say(f"plain tasks {number + 1}, {task}")
+                processes.say(f"plain tasks {number + 1}, {task}")
                 with _stopped(worker):
                     self._send(f"{_APP}.{task}", [{}] * size)
                 times.append(_timed(self._wait_until_drained))
@@ -227,7 +226,7 @@ class _Run:
             started.enter_context(_celery("beat", "--pidfile="))
             worker = started.enter_context(_worker())
             for number, moment in enumerate(moments, start=1):
-                _say(f"{name}: kill {number} of {_KILLS}")
+                processes.say(f"{name}: kill {number} of {_KILLS}")
                 self._wait_for_effects(name, moment)
                 group = draw.random() < 0.5  # noqa: PLR2004 (a coin)
                 (os.killpg if group else os.kill)(worker.pid, signal.SIGKILL)
@@ -322,11 +321,7 @@ def _until_told(listener: psycopg.Connection[Any], number: int, send: Callable[[
 
 
 def _wait(is_so: Callable[[], bool], trouble: str) -> None:
-    latest = time.monotonic() + _TIMEOUT_S
-    while not is_so():
-        if time.monotonic() > latest:
-            raise UnavailableError(f"{trouble} within {_TIMEOUT_S} s", where=str(_FOLDER / "celery.log"))
-        time.sleep(_LOOK_S)  # between two looks
+    processes.wait_until(is_so, trouble, where=str(_LOG), timeout_s=_TIMEOUT_S, every_s=_LOOK_S)
 
 
 def _timed(do: Callable[..., Any], *arguments: Any) -> float:
@@ -345,66 +340,12 @@ def _stopped(worker: subprocess.Popen[bytes]) -> Iterator[None]:
         os.killpg(worker.pid, signal.SIGCONT)
 
 
-def _worker() -> Any:
+def _worker() -> AbstractContextManager[subprocess.Popen[bytes]]:
     return _celery("worker", f"--concurrency={_PROCESSES}", "--without-gossip", "--without-mingle")
 
 
-@contextmanager
-def _celery(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of Celery's while the block runs; nothing of it is left after, whatever was killed meanwhile."""
-    with (_FOLDER / "celery.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "celery", "-A", _APP, *arguments, "--loglevel=WARNING"],
-            cwd=_PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@contextmanager
-def _stack(share: float, seed: int) -> Iterator[_Run]:
-    """Servers and settings of their own, and nothing left of them."""
-    shutil.rmtree(_FOLDER, ignore_errors=True)
-    _FOLDER.mkdir(parents=True)
-    _FOLDER.chmod(0o711)
-    try:
-        with embedded.postgres(_FOLDER, durable=False) as postgres, embedded.redis(_FOLDER) as server:
-            os.environ.update(
-                {
-                    "ENV_FILE": "",
-                    "DATABASE_URL": postgres.url,
-                    "CELERY_BROKER_URL": server.broker_url,
-                    "CELERY_RESULT_BACKEND": server.result_backend_url,
-                    "CELERY_VISIBILITY_TIMEOUT_S": str(_VISIBILITY_TIMEOUT_S),
-                    "LOG_DIR": str(_FOLDER / "logs"),
-                }
-            )
-            from app.database import get_engine, upgrade  # noqa: PLC0415 (the settings name the servers only now)
-            from app.settings import get_settings  # noqa: PLC0415
-
-            get_settings.cache_clear()
-            get_engine.cache_clear()
-            engine = get_engine()
-            upgrade(engine)
-            try:
-                with redis.Redis.from_url(server.url) as client:
-                    yield _Run(engine, client, share, seed)
-            finally:
-                engine.dispose()
-    finally:
-        shutil.rmtree(_FOLDER, ignore_errors=True)
-
-
-def _say(words: str) -> None:
-    print(f"… {words}", file=sys.stderr, flush=True)
+def _celery(*arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return processes.celery(_LOG, _APP, *arguments)
 
 
 def _print(figures: dict[str, Any]) -> None:
@@ -434,16 +375,13 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE")
     given = parser.parse_args()
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    try:
-        with _stack(given.share, seed) as run:
-            figures = run.measure()
-    except AppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    given.output.parent.mkdir(exist_ok=True)
-    given.output.write_text(json.dumps(figures, indent=2) + "\n")
-    _print(figures)
-    return 0
+    return processes.report(lambda: _measure(given.share, seed), given.output, _print)
+
+
+def _measure(share: float, seed: int) -> dict[str, Any]:
+    environment = {"CELERY_VISIBILITY_TIMEOUT_S": str(_VISIBILITY_TIMEOUT_S)}
+    with processes.stack(_STACK, environment=environment) as stack:
+        return _Run(stack.engine, stack.messages, share, seed).measure()
 
 
 if __name__ == "__main__":

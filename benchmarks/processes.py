@@ -1,22 +1,24 @@
-"""What the benchmarks of tasks need: servers and a worker of their own, and messages in bulk."""
+"""What benchmarks have in common: servers and workers of their own, messages in bulk, and figures that are kept."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import redis
 from sqlalchemy import Engine, text
 
-from app.errors import UnavailableError
+from app.errors import AppError, UnavailableError
 from dev import embedded
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -32,6 +34,7 @@ class Stack:
 
     folder: Path
     engine: Engine
+    postgres: embedded.Postgres
     messages: redis.Redis
 
     def scalar(self, query: str, **parameters: Any) -> Any:
@@ -41,20 +44,38 @@ class Stack:
 
 
 @contextmanager
-def stack(name: str) -> Iterator[Stack]:
-    """Run servers under .run/ while the block runs, with the settings that name them; nothing is left of them."""
-    folder = _PROJECT / ".run" / name
+def stack(
+    name: str,
+    *,
+    durable: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Stack]:
+    """Run servers under .run/ while the block runs, with the settings that name them; nothing is left of them.
+
+    Args:
+        name: of the folder, see `folder_of`.
+        durable: whether PostgreSQL's commits reach the disk.
+        settings: further ones of PostgreSQL's.
+        environment: further settings of the application.
+    """
+    folder = folder_of(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     folder.chmod(0o711)
     try:
-        with embedded.postgres(folder, durable=False) as postgres, embedded.redis(folder) as server:
+        with (
+            embedded.postgres(folder, durable=durable, settings=settings) as postgres,
+            embedded.redis(folder) as server,
+        ):
             os.environ.update(
                 {
                     "ENV_FILE": "",
                     "DATABASE_URL": postgres.url,
                     "CELERY_BROKER_URL": server.broker_url,
                     "CELERY_RESULT_BACKEND": server.result_backend_url,
+                    "LOG_DIR": str(folder / "logs"),
+                    **environment,
                 }
             )
             from app.database import get_engine, upgrade  # noqa: PLC0415 (the settings name the servers only now)
@@ -66,24 +87,45 @@ def stack(name: str) -> Iterator[Stack]:
             upgrade(engine)
             with redis.Redis.from_url(server.url) as messages:
                 try:
-                    yield Stack(folder, engine, messages)
+                    yield Stack(folder, engine, postgres, messages)
                 finally:
                     engine.dispose()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def folder_of(name: str) -> Path:
+    """Return where `stack` keeps what it runs."""
+    return _PROJECT / ".run" / name
+
+
+@contextmanager
+def celery(log: Path, app: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of Celery's while the block runs; nothing of it is left after, whatever was killed meanwhile."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "celery", "-A", app, *arguments, "--loglevel=WARNING"],
+            cwd=_PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        # Nothing that it does is wanted any more, so nothing is waited for.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 @contextmanager
 def worker(folder: Path, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker of `benchmarks.tasks` while the block runs, from when it takes messages."""
     log = folder / "worker.log"
-    command = [sys.executable, "-m", "celery", "-A", "benchmarks.tasks", "worker", f"--concurrency={concurrency}"]
-    command += ["--loglevel=WARNING", "--without-mingle", "--without-gossip"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=_PROJECT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
+    arguments = ["worker", f"--concurrency={concurrency}", "--without-mingle", "--without-gossip"]
+    with celery(log, "benchmarks.tasks", *arguments) as process:
         from app.tasks.health import has_worker  # noqa: PLC0415 (the settings name the servers only now)
 
         deadline = time.monotonic() + _START_S
@@ -91,11 +133,6 @@ def worker(folder: Path, *, concurrency: int) -> Iterator[subprocess.Popen[bytes
             if process.poll() is not None or time.monotonic() > deadline:
                 raise UnavailableError("the worker did not start", where=str(log), hint=log.read_text()[-2000:])
         yield process
-    finally:
-        # Nothing that it does is wanted any more, so nothing is waited for.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def publish_nothings(number: int) -> float:
@@ -119,17 +156,41 @@ def publish_nothings(number: int) -> float:
     return time.monotonic() - began
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(
+    is_so: Callable[[], bool],
+    trouble: str = "the work did not end",
+    *,
+    where: str = "the worker",
+    timeout_s: float = _TIMEOUT_S,
+    every_s: float = _LOOK_S,
+) -> None:
     """Look until it is so.
 
     Raises:
-        UnavailableError: it is not, in two hours.
+        UnavailableError: it is not, in time.
     """
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not is_so():
         if time.monotonic() > deadline:
-            raise UnavailableError("the work did not end", where="the worker")
-        time.sleep(_LOOK_S)  # between two looks
+            raise UnavailableError(f"{trouble} within {timeout_s} s", where=where)
+        time.sleep(every_s)  # between two looks
+
+
+def report(measure: Callable[[], dict[str, Any]], output: Path, show: Callable[[dict[str, Any]], None]) -> int:
+    """Measure, write the figures as JSON, and show them.
+
+    Returns:
+        The exit code: 1 if it can't be done, which is told.
+    """
+    try:
+        figures = measure()
+    except AppError as error:
+        print(error, file=sys.stderr)
+        return 1
+    output.parent.mkdir(exist_ok=True)
+    output.write_text(json.dumps(figures, indent=2) + "\n")
+    show(figures)
+    return 0
 
 
 def say(words: str) -> None:

@@ -5,10 +5,8 @@ a busy machine slows both sides. Where psql and COPY are the peer, they get as m
 """
 
 import argparse
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -22,13 +20,14 @@ import psutil
 import psycopg
 from sqlalchemy import Engine, text
 
-from app.errors import AppError, UnavailableError
+from app.errors import UnavailableError
+from benchmarks import processes
 from benchmarks import reconcile_data as data
 from dev import embedded, stack
 
-_PROJECT = Path(__file__).resolve().parent.parent
 _RESULTS = Path(__file__).with_name("results") / "reconcile.json"
-_FOLDER = _PROJECT / ".run" / "bench-reconcile"
+_STACK = "bench-reconcile"
+_FOLDER = processes.folder_of(_STACK)
 _SHARD = 10_000
 _PROCESSES = 2
 #: A quarter of a host's 8 GB, as the role postgresql would set it. Autovacuum would take a core from whichever of the
@@ -114,7 +113,7 @@ class _Run:
         }
 
     def _prepare(self, accounts: int) -> tuple[int, int]:
-        _say(f"{accounts:,} accounts: making the book and the custodian's file")
+        processes.say(f"{accounts:,} accounts: making the book and the custodian's file")
         data.make_book(self._engine, accounts)
         self._inbox.mkdir(parents=True)
         # Its final name comes when it is wanted: a file must rest a minute in the inbox before it is taken.
@@ -127,7 +126,7 @@ class _Run:
         from app.tasks.statements import collect_statements  # noqa: PLC0415 (the settings name the servers only now)
 
         self._wait_until_settled()
-        _say(f"loading {rows:,} rows")
+        processes.say(f"loading {rows:,} rows")
         began = time.monotonic()
         told = collect_statements.delay().get(timeout=_TIMEOUT_S)
         load_s = time.monotonic() - began
@@ -175,7 +174,7 @@ class _Run:
         """Run the nightly task; return the seconds from sending it to the end of its run."""
         from app.tasks import reconcile_all_accounts  # noqa: PLC0415
 
-        _say("reconciling")
+        processes.say("reconciling")
         began = time.monotonic()
         key = f"task:{reconcile_all_accounts.delay(as_of=data.DAY.isoformat()).id}"
         while time.monotonic() - began < _TIMEOUT_S:
@@ -189,7 +188,7 @@ class _Run:
 
     def _psql(self, name: str, accounts: int) -> float:
         """Run a statement over all chunks in psql, as many at once as the worker has processes; return the seconds."""
-        _say(f"psql: {name}")
+        processes.say(f"psql: {name}")
         chunks = [(first, min(first + _SHARD - 1, accounts)) for first in range(1, accounts + 1, _SHARD)]
         statement = _sql(name).replace("{sides}", _sql("sides"))
         statements = [f"{statement.format(first=first, last=last, day=data.DAY)};\n" for first, last in chunks]
@@ -213,7 +212,7 @@ class _Run:
 
     def _copy_floor(self) -> float:
         """COPY the loaded rows once more, as text that is there already, into tables with the same indexes."""
-        _say("COPY")
+        processes.say("COPY")
         seconds = 0.0
         pairs = (("statements", "floor_statements"), ("statement_positions", "floor_positions"))
         with self._engine.connect() as connection:
@@ -235,7 +234,7 @@ class _Run:
 
     def _orm(self, accounts: int) -> float:
         """Compare accounts by a task each as an ORM would; return the seconds an account."""
-        _say("an ORM, a task an account")
+        processes.say("an ORM, a task an account")
         from benchmarks import reconcile_orm  # noqa: PLC0415 (the models and the broker, once the settings are there)
 
         log = _FOLDER / "orm.log"
@@ -250,40 +249,17 @@ class _Run:
 @contextmanager
 def _stack() -> Iterator[_Run]:
     """Servers and settings of their own, and nothing left of them."""
-    shutil.rmtree(_FOLDER, ignore_errors=True)
-    _FOLDER.mkdir(parents=True)
-    _FOLDER.chmod(0o711)
-    (_FOLDER / "mappings").mkdir()
-    (_FOLDER / "mappings" / "bank.toml").write_text(data.MAPPING)
-    try:
-        with embedded.postgres(_FOLDER, settings=_SETTINGS) as postgres, embedded.redis(_FOLDER) as redis:
-            os.environ.update(
-                {
-                    "ENV_FILE": "",
-                    "DATABASE_URL": postgres.url,
-                    "CELERY_BROKER_URL": redis.broker_url,
-                    "CELERY_RESULT_BACKEND": redis.result_backend_url,
-                    "CELERY_WORKER_CONCURRENCY": str(_PROCESSES),
-                    "RECONCILIATION_SHARD_SIZE": str(_SHARD),
-                    "LOG_DIR": str(_FOLDER / "logs"),
-                    "STATEMENTS_DIR": str(_FOLDER / "inbox"),
-                    "STATEMENT_MAPPINGS_DIR": str(_FOLDER / "mappings"),
-                    "JOBS_IDLE_TIMEOUT_S": "3600",
-                }
-            )
-            from app.database import get_engine, upgrade  # noqa: PLC0415 (the settings name the servers only now)
-            from app.settings import get_settings  # noqa: PLC0415
-
-            get_settings.cache_clear()
-            get_engine.cache_clear()
-            engine = get_engine()
-            upgrade(engine)
-            try:
-                yield _Run(engine, postgres, _FOLDER / "inbox" / "incoming")
-            finally:
-                engine.dispose()
-    finally:
-        shutil.rmtree(_FOLDER, ignore_errors=True)
+    environment = {
+        "CELERY_WORKER_CONCURRENCY": str(_PROCESSES),
+        "RECONCILIATION_SHARD_SIZE": str(_SHARD),
+        "STATEMENTS_DIR": str(_FOLDER / "inbox"),
+        "STATEMENT_MAPPINGS_DIR": str(_FOLDER / "mappings"),
+        "JOBS_IDLE_TIMEOUT_S": "3600",
+    }
+    with processes.stack(_STACK, durable=True, settings=_SETTINGS, environment=environment) as made:
+        (_FOLDER / "mappings").mkdir()
+        (_FOLDER / "mappings" / "bank.toml").write_text(data.MAPPING)
+        yield _Run(made.engine, made.postgres, _FOLDER / "inbox" / "incoming")
 
 
 def _peaks(pid: int) -> list[int]:
@@ -301,10 +277,6 @@ def _peaks(pid: int) -> list[int]:
 def _sql(name: str) -> str:
     parts = re.split(r"^-- name: (\w+)\n", Path(__file__).with_suffix(".sql").read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))[name].strip().rstrip(";")
-
-
-def _say(words: str) -> None:
-    print(f"… {words}", file=sys.stderr, flush=True)
 
 
 def _print(figures: dict[str, Any]) -> None:
@@ -338,15 +310,7 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE")
     given = parser.parse_args()
-    try:
-        figures = measure(given.accounts)
-    except AppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    given.output.parent.mkdir(exist_ok=True)
-    given.output.write_text(json.dumps(figures, indent=2) + "\n")
-    _print(figures)
-    return 0
+    return processes.report(lambda: measure(given.accounts), given.output, _print)
 
 
 if __name__ == "__main__":

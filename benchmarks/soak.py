@@ -4,7 +4,6 @@ A tenth of the tasks are jobs of the ledger; none does anything. The first tenth
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import psutil
 
-from app.errors import AppError
 from benchmarks import processes
 
 _RESULTS = Path(__file__).with_name("results") / "soak.json"
@@ -82,18 +80,15 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=100_000, metavar="N")
     parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE")
     given = parser.parse_args()
-    try:
-        figures = measure(given.tasks)
-    except AppError as error:
-        print(error, file=sys.stderr)
-        return 1
-    given.output.write_text(json.dumps(figures, indent=2) + "\n")
+    return processes.report(lambda: measure(given.tasks), given.output, _print)
+
+
+def _print(figures: dict[str, Any]) -> None:
     print(f"{figures['tasks']:,} tasks   after the first tenth    at the end   growth")
     names = ["parent", *(f"child {number}" for number in range(1, _CONCURRENCY + 1))]
     rows = zip(names, figures["warm_rss_kb"], figures["end_rss_kb"], figures["growth_percent"], strict=False)
     for name, warm, end, growth in rows:
         print(f"{name:10}{warm:>20,} KB{end:>14,} KB{growth:>7} %")
-    return 0
 
 
 if __name__ == "__main__":

@@ -39,10 +39,9 @@ _Task = Annotated[
     str | None,
     typer.Option("--task", metavar="NAME", help="Only those of this task, by its whole name.", show_default=False),
 ]
-_Ids = Annotated[
-    list[int],
-    typer.Argument(metavar="ID…", help="The jobs, by the ids that `jobs list` shows; all of them or none."),
-]
+_IDS = typer.Argument(
+    metavar="ID…", help="The jobs, by the ids that `jobs list` shows; all of them or none.", show_default=False
+)
 _Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with your login.")]
 
 #: Of more jobs than this only the number is told.
@@ -132,14 +131,7 @@ def show(
 @app.command("retry")
 def retry(
     reason: _Reason,
-    job_ids: Annotated[
-        list[int] | None,
-        typer.Argument(
-            metavar="ID…",
-            help="The jobs, by the ids that `jobs list` shows; all of them or none.",
-            show_default=False,
-        ),
-    ] = None,
+    job_ids: Annotated[list[int] | None, _IDS] = None,
     all_: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
     task: _Task = None,
 ) -> None:
@@ -166,7 +158,7 @@ def retry(
 
 
 @app.command("drop")
-def drop(job_ids: _Ids, reason: _Reason) -> None:
+def drop(job_ids: Annotated[list[int], _IDS], reason: _Reason) -> None:
     """Give jobs up that are parked, refused or waiting: they are not done, unless `jobs retry` puts them back."""
     from app.database import session_scope
     from app.jobs import drop_jobs

@@ -64,17 +64,19 @@ class Task(celery.Task):
         return self.run(*args, **kwargs)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
-        delivery = self._delivery()
+        delivery, dont_retry = self._delivery(), self.dont_retry
         if delivery is None:
             delivery = self._adopt_again(args, kwargs)
             if delivery is None:
                 return self.run(*args, **kwargs)
+            # One that fails has failed, as Celery has it; its job can be put back.
+            dont_retry = (Exception,)
 
         def effect(_session: Session, args: dict[str, Any]) -> Any:
             self._take_arguments(args)
             return self.run(**args)
 
-        return self._perform(delivery, effect, idle_timeout=None)
+        return self._perform(delivery, effect, idle_timeout=None, dont_retry=dont_retry)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send a message, as Celery does; what the message of a job lacks is not missing."""
@@ -152,7 +154,14 @@ class Task(celery.Task):
         """Make `self.request` say what a job is done with: its row has the arguments, its message does not."""
         self.request.args, self.request.kwargs = [], args
 
-    def _perform(self, delivery: Delivery, effect: Effect, *, idle_timeout: timedelta | None) -> Any:
+    def _perform(
+        self,
+        delivery: Delivery,
+        effect: Effect,
+        *,
+        idle_timeout: timedelta | None,
+        dont_retry: tuple[type[Exception], ...],
+    ) -> Any:
         try:
             return perform(
                 delivery,
@@ -161,8 +170,7 @@ class Task(celery.Task):
                 idle_timeout=idle_timeout,
                 on_failure=self._tell_failure,
                 not_failures=(TaskPredicate,),
-                # A plain task that fails has failed, as Celery has it; a job of it can be put back.
-                dont_retry=(Exception,) if self.request.get(_ADOPTED) and idle_timeout is None else self.dont_retry,
+                dont_retry=dont_retry,
             )
         except TakenError:
             raise Ignore from None
@@ -219,7 +227,8 @@ class JobTask(Task):
             return self.run(session, **args)
 
         delivery = self._delivery() or self._adopt(named_arguments(self, args, kwargs))
-        return self._perform(delivery, effect, idle_timeout=timedelta(seconds=get_settings().jobs_idle_timeout_s))
+        idle_timeout = timedelta(seconds=get_settings().jobs_idle_timeout_s)
+        return self._perform(delivery, effect, idle_timeout=idle_timeout, dont_retry=self.dont_retry)
 
     def _tell_failure_outside(self, error: Exception, args: Any, kwargs: Any) -> None:
         """Do nothing: the ledger retries, parks and mails."""

@@ -14,7 +14,6 @@ from celery.utils.log import get_logger
 from app.errors import UnavailableError
 from app.settings import get_settings
 from app.statements import sources
-from app.statements.sources.inbox import REASON_SUFFIX
 
 #: A file that did not change for this long is taken to be complete.
 _SETTLING = timedelta(seconds=60)
@@ -36,7 +35,7 @@ def collect_statements() -> dict[str, int]:
     ):
         counts[result.state] += 1
         counts["held_back"] += bool(result.held)
-        reason = result.path.with_name(result.path.name + REASON_SUFFIX)
+        reason = sources.reason_file(result.path)
         if result.state == "refused" and reason.exists():
             # Not the reason itself, which may quote the file.
             logger.warning("refused: %s: why is in %s", result.path.name, reason)

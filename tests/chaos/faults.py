@@ -61,9 +61,7 @@ def kill_child_in_a_shard(night: Night) -> None:
 
 @fault("worker child killed, right after a commit")
 def kill_child_after_a_commit(night: Night) -> None:
-    night.begin()
-    wanted = night.draw.randrange(1, 40)
-    night.wait_for(lambda: night.shards_done() >= wanted)
+    night.begin_and_wait_for_a_commit()
     _kill(night.draw.choice(night.worker.processes()[1:]))
 
 
@@ -81,9 +79,7 @@ def kill_worker(night: Night) -> None:
 
 @fault("worker killed, between a commit and its acknowledgement")
 def kill_worker_after_a_commit(night: Night) -> None:
-    night.begin()
-    wanted = night.draw.randrange(1, 40)
-    night.wait_for(lambda: night.shards_done() >= wanted)
+    night.begin_and_wait_for_a_commit()
     os.killpg(night.worker.pid, signal.SIGKILL)
 
 

@@ -286,6 +286,12 @@ class Night:
         self.begin()
         self.wait(self.draw.uniform(0.05, 0.7) * self.length_s)
 
+    def begin_and_wait_for_a_commit(self) -> None:
+        """Ask for the run, and wait until a number of its shards that is drawn is done."""
+        self.begin()
+        wanted = self.draw.randrange(1, 40)
+        self.wait_for(lambda: self.shards_done() >= wanted)
+
     def wait(self, seconds: float) -> None:
         """Let it go on for so long: the time in which a fault lasts, or before it."""
         latest = time.monotonic() + seconds

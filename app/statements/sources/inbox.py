@@ -22,11 +22,16 @@ from app.statements.load import FileResult, import_files
 from app.statements.sources.claims import claimed, in_turn, left_claims, taken_over
 
 #: What says in words why the file beside it was rejected.
-REASON_SUFFIX = ".reason.txt"
+_REASON_SUFFIX = ".reason.txt"
 
-_NOT_TAKEN = (".part", ".tmp", REASON_SUFFIX)
+_NOT_TAKEN = (".part", ".tmp", _REASON_SUFFIX)
 _LONGEST_NAME = 255
 _LONGEST_SUFFIX = 40
+
+
+def reason_file(path: Path) -> Path:
+    """Return where it says why a file in `rejected/` was refused."""
+    return path.with_name(path.name + _REASON_SUFFIX)
 
 
 def incoming_folder(inbox: Path) -> Path:
@@ -171,9 +176,9 @@ class _Collector:
             with in_turn(folder):
                 return held.rename(_free(folder, held.name, _LONGEST_NAME))
         with in_turn(self.folders.rejected):
-            path = _free(self.folders.rejected, held.name, _LONGEST_NAME - len(REASON_SUFFIX))
+            path = _free(self.folders.rejected, held.name, _LONGEST_NAME - len(_REASON_SUFFIX))
             # First, so that no rejected file is without one.
-            _write(path.with_name(path.name + REASON_SUFFIX), self._reason(path, result.error))
+            _write(reason_file(path), self._reason(path, result.error))
             return held.rename(path)
 
     def _reason(self, path: Path, error: str) -> str:

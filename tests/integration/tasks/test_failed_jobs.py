@@ -95,7 +95,7 @@ def test_a_message_of_a_dropped_job_is_taken_and_thrown_away_once(worker, celery
     broker.flushall()
     with session_scope() as session:
         drop_jobs(session, [job_id], "nobody wants it", by=ANN, end_undone=transport.end_undone)
-    transport.publish([Message(job_id, 1, CHARGE, {"card": "declined"}, "celery")])
+    transport.publish([Message(job_id, 1, CHARGE, "celery")])
     program = worker(app="tests.apps.failing", concurrency=1)
     # What comes after it in the queue is done after it.
     celery_app.send_task("app.tasks.jobs.prune_jobs")
