@@ -81,13 +81,14 @@ def start_worker(
     *,
     name: str = "worker",
     concurrency: int = 2,
+    level: str = "INFO",
     app: str = "app.tasks.celery_app",
     logfile: Path | None = None,
     environment: Mapping[str, str] | None = None,
     cwd: Path = PROJECT,
 ) -> Iterator[Program]:
     """Run a prefork worker while the block runs; the block begins when it takes messages."""
-    arguments = ["-m", "celery", "-A", app, "worker", f"--concurrency={concurrency}", "--loglevel=INFO"]
+    arguments = ["-m", "celery", "-A", app, "worker", f"--concurrency={concurrency}", f"--loglevel={level}"]
     arguments += [f"--hostname={name}@%h", "--without-mingle", "--without-gossip"]
     if logfile:
         arguments.append(f"--logfile={logfile}")

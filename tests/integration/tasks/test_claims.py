@@ -49,7 +49,8 @@ def test_a_child_that_slept_on_its_claim_can_not_commit_what_another_has_done_me
     worker, celery_app, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("JOBS_IDLE_TIMEOUT_S", "1")
-    sleeper = worker(app=APP, name="sleeper", concurrency=1)
+    # Only at this level does its log say what PostgreSQL said.
+    sleeper = worker(app=APP, name="sleeper", concurrency=1, level="DEBUG")
     (child,) = sleeper.children()
     with session_scope() as session:
         job_id = enqueue(session, f"{APP}.hold", "hold", {"folder": str(tmp_path)})
