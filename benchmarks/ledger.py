@@ -283,7 +283,7 @@ class _Run:
 
     def _forget_jobs(self) -> None:
         with self._engine.begin() as connection:
-            connection.exec_driver_sql("TRUNCATE jobs")
+            connection.exec_driver_sql("DELETE FROM jobs")
 
     def _sized(self, number: int) -> int:
         return max(50, int(number * self._share))
