@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 from app.tasks import celery_app, job_task
 
 app = celery_app
+# Beat asks for nothing by itself, so that all jobs are the test's.
+app.conf.beat_schedule = {}
 
 
 @job_task(bind=True)
