@@ -18,7 +18,7 @@ END_WORKERS = (
 
 def jobs():
     with session_scope() as session:
-        return make.rows(session, "SELECT state, last_error FROM jobs")
+        return make.rows(session, "SELECT state, last_error FROM jobs WHERE task = :task", task=MAIL_TASK)
 
 
 def test_a_mail_whose_mark_was_lost_with_the_database_s_session_is_not_sent_again(
