@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.link_events import ByHand, Reason, print_history
+from app.cli.numbers import positive
 from app.cli.terminal import cell, output, plain_table
 from app.errors import BadInputError
 
@@ -24,7 +25,7 @@ _Custodian = Annotated[
     str, typer.Argument(metavar="CUSTODIAN", help="The custodian, by the id that its statements give it.")
 ]
 _Number = Annotated[str, typer.Argument(metavar="NUMBER", help="The number of the account there.")]
-_Limit = Annotated[int, typer.Option(min=1, help="Print at most so many rows.")]
+_Limit = Annotated[int, typer.Option(parser=positive, metavar="N", help="Print at most so many rows.")]
 From = Annotated[
     datetime | None,
     typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="The first day.", show_default=False),

@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from app.cli.numbers import positive
 from app.cli.terminal import cell, output
 
 _Ids = Annotated[
     list[int],
-    typer.Argument(metavar="ID…", help="The breaks, by the ids that `breaks list` shows; all of them or none."),
+    typer.Argument(
+        metavar="ID…", parser=positive, help="The breaks, by the ids that `breaks list` shows; all of them or none."
+    ),
 ]
 _Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with your login.")]
 

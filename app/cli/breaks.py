@@ -18,6 +18,7 @@ from rich.text import Text
 
 from app.cli import break_actions
 from app.cli.files import whole_file
+from app.cli.numbers import positive
 from app.cli.terminal import cell, facts, output
 from app.errors import BadInputError
 
@@ -92,7 +93,9 @@ def list_(
     assignee: _Assignee = None,
     age: _Age = None,
     all_: _All = False,
-    limit: Annotated[int, typer.Option(min=1, help="Print at most so many of each state.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(parser=positive, metavar="N", help="Print at most so many of each state.")
+    ] = 1000,
 ) -> None:
     """List the breaks by state, those first whose value is not known, then the largest.
 
@@ -113,7 +116,9 @@ def list_(
 
 @app.command("show")
 def show(
-    break_id: Annotated[int, typer.Argument(metavar="ID", help="The break, by the id that `breaks list` shows.")],
+    break_id: Annotated[
+        int, typer.Argument(metavar="ID", parser=positive, help="The break, by the id that `breaks list` shows.")
+    ],
 ) -> None:
     """Show all that is known of a break: its figures, the rows that they come from, and its history."""
     from app.cli.break_tables import history_table

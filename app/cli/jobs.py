@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.numbers import positive
 from app.cli.terminal import cell, facts, output, plain_table
 from app.errors import BadInputError
 
@@ -40,7 +41,10 @@ _Task = Annotated[
     typer.Option("--task", metavar="NAME", help="Only those of this task, by its whole name.", show_default=False),
 ]
 _IDS = typer.Argument(
-    metavar="ID…", help="The jobs, by the ids that `jobs list` shows; all of them or none.", show_default=False
+    metavar="ID…",
+    parser=positive,
+    help="The jobs, by the ids that `jobs list` shows; all of them or none.",
+    show_default=False,
 )
 _Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with your login.")]
 
@@ -67,7 +71,7 @@ def list_(
         str | None,
         typer.Option("--queue", metavar="NAME", help="Only those of this queue.", show_default=False),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(parser=positive, metavar="N", help="At most so many.")] = 50,
 ) -> None:
     """List the jobs that need a person (parked) or are under way (waiting), the parked ones first, the newest first.
 
@@ -93,7 +97,9 @@ def list_(
 
 @app.command("show")
 def show(
-    job_id: Annotated[int, typer.Argument(metavar="ID", help="The job, by the id that `jobs list` shows.")],
+    job_id: Annotated[
+        int, typer.Argument(metavar="ID", parser=positive, help="The job, by the id that `jobs list` shows.")
+    ],
 ) -> None:
     """Show all that is known of a job: what it was given, what came of it, and what people did to it."""
     from app.database import session_scope

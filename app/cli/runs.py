@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from app.cli.files import whole_file
+from app.cli.numbers import positive
 from app.cli.terminal import cell, output, plain_table, printable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="runs", help="Reconciliations that were, and who has signed them.", no_args_is_help=True)
 
-_Id = Annotated[int, typer.Argument(metavar="ID", help="The run, by the id that `runs list` shows.")]
+_Id = Annotated[int, typer.Argument(metavar="ID", parser=positive, help="The run, by the id that `runs list` shows.")]
 
 
 class Format(StrEnum):
@@ -36,7 +37,7 @@ class Format(StrEnum):
 
 
 @app.command("list")
-def list_(limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50) -> None:
+def list_(limit: Annotated[int, typer.Option(parser=positive, metavar="N", help="At most so many.")] = 50) -> None:
     """List the runs, newest first, with what they changed and who has signed them."""
     from app.database import session_scope
     from app.reports import list_runs

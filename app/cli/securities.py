@@ -10,6 +10,7 @@ import typer
 
 from app.cli.accounts import From, To, day, days
 from app.cli.link_events import ByHand, Reason, print_history
+from app.cli.numbers import positive
 from app.cli.terminal import cell, facts, output, plain_table
 from app.errors import BadInputError
 
@@ -32,7 +33,7 @@ _Namespace = Annotated[
         show_default=False,
     ),
 ]
-_Limit = Annotated[int, typer.Option(min=1, help="Print at most so many rows.")]
+_Limit = Annotated[int, typer.Option(parser=positive, metavar="N", help="Print at most so many rows.")]
 
 
 @app.command("list")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from app.cli.numbers import positive
 from app.cli.terminal import cell, output, plain_table
 from app.errors import BadInputError
 
@@ -113,7 +114,8 @@ def mappings() -> None:
 @app.command("accept")
 def accept(
     statement_id: Annotated[
-        int, typer.Argument(metavar="ID", help="The statement, by the id that `statements held` shows.")
+        int,
+        typer.Argument(metavar="ID", parser=positive, help="The statement, by the id that `statements held` shows."),
     ],
     reason: Annotated[str, typer.Option(help="Why it is whole after all; kept with your login.")],
 ) -> None:

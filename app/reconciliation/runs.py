@@ -126,13 +126,17 @@ def reconcile_shard(session: Session, run_id: int, shard: int) -> ShardCounts:
 
 def fail_shard(session: Session, run_id: int, shard: int, error: str) -> None:
     """Write down that a shard failed for good; the run goes on, and ends as incomplete."""
-    failed = session.execute(
-        update(RunShard)
-        .where(RunShard.run_id == run_id, RunShard.number == shard, RunShard.state == "waiting")
-        .values(state="failed", error=error, finished_at=func.clock_timestamp())
-        .returning(RunShard.number)
-    ).one_or_none()
-    if failed is not None:
+    row = session.execute(
+        select(RunShard)
+        .where(RunShard.run_id == run_id, RunShard.number == shard, RunShard.state != "done")
+        .with_for_update()
+    ).scalar_one_or_none()
+    if row is None:
+        return
+    had_failed = row.state == "failed"
+    row.state, row.error, row.finished_at = "failed", error, func.clock_timestamp()
+    session.flush()
+    if not had_failed:
         _close_if_last(session, run_id, newly_over=1)
 
 

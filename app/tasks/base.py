@@ -1,5 +1,6 @@
 """The base of all tasks: how a message finds its job in the ledger, and what happens when a task fails for good."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import celery
 from celery import shared_task
 from celery.exceptions import Ignore, Retry, TaskPredicate
 from celery.utils.log import get_logger
+from kombu.utils import json as kombu_json
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
@@ -28,6 +30,8 @@ NUMBER_HEADER = "ledger_number"
 _DATABASE_PAUSE_S = 5
 #: Says of a request that its message had no job until it came.
 _ADOPTED = "ledger_adopted"
+#: Where a plain task's job keeps the arguments that have no name: `*args`. No parameter is called so.
+_UNNAMED = "*"
 
 logger = get_logger(__name__)
 
@@ -73,8 +77,10 @@ class Task(celery.Task):
             dont_retry = (Exception,)
 
         def effect(_session: Session, args: dict[str, Any]) -> Any:
-            self._take_arguments(args)
-            return self.run(**args)
+            named = kombu_json.loads(json.dumps(args))
+            unnamed = named.pop(_UNNAMED, [])
+            self._take_arguments(named, unnamed)
+            return self.run(*unnamed, **named)
 
         return self._perform(delivery, effect, idle_timeout=None, dont_retry=dont_retry)
 
@@ -100,7 +106,7 @@ class Task(celery.Task):
                     session,
                     key=f"task:{self.request.id}",
                     task=self.name,
-                    args=_told_arguments(self, args, kwargs),
+                    args=_kept_arguments(self, args, kwargs),
                     error="".join(format_exception(error)),
                 )
         except UnavailableError as unavailable:
@@ -138,21 +144,19 @@ class Task(celery.Task):
         return delivery
 
     def _adopt_again(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Delivery | None:
-        """Make the job of a plain task's message that comes again; None if it does not, or has no names for a job."""
+        """Make the job of a plain task's message that comes again; None if it does not."""
         if self.request.called_directly or not (self.request.delivery_info or {}).get("redelivered"):
             return None
-        try:
-            named = named_arguments(self, args, kwargs)
-        except TypeError:
-            return None
-        return replace(self._adopt(named), redelivered=True)
+        # As a message has what JSON lacks, a date or a Decimal, so has the job.
+        kept = json.loads(kombu_json.dumps(_kept_arguments(self, args, kwargs)))
+        return replace(self._adopt(kept), redelivered=True)
 
     def _queue(self) -> str:
         return str((self.request.delivery_info or {}).get("routing_key") or self.app.conf.task_default_queue)
 
-    def _take_arguments(self, args: dict[str, Any]) -> None:
+    def _take_arguments(self, named: dict[str, Any], unnamed: Sequence[Any] = ()) -> None:
         """Make `self.request` say what a job is done with: its row has the arguments, its message does not."""
-        self.request.args, self.request.kwargs = [], args
+        self.request.args, self.request.kwargs = list(unnamed), named
 
     def _perform(
         self,
@@ -259,12 +263,12 @@ def named_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str,
     return named
 
 
-def _told_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments by their names, by which secrets are known, as far as they have any."""
+def _kept_arguments(task: celery.Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments by their names, by which secrets are known, and those that have none as a list beside them."""
     try:
         return named_arguments(task, args, kwargs)
     except TypeError:
-        return {"args": list(args), **kwargs}
+        return {**({_UNNAMED: list(args)} if args else {}), **kwargs}
 
 
 def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:

@@ -68,6 +68,14 @@ def die_plainly(folder: str) -> dict[str, str]:
 
 
 @shared_task
+def die_once_of_anything(folder: str, /, *rest: Any, **named: Any) -> None:
+    """Kill the process the first time, and note the second with which arguments."""
+    if len(_note(folder, "begun").read_text().split()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (Path(folder) / "given").write_text(repr((rest, sorted(named.items()))))
+
+
+@shared_task
 def fail_plainly(folder: str) -> None:
     """Kill the process the first time, and fail the second."""
     if len(_note(folder, "begun").read_text().split()) == 1:

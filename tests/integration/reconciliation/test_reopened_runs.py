@@ -60,6 +60,18 @@ def breaks() -> set[tuple[str, str]]:
         return {(view.account, view.state) for view in list_breaks(session)}
 
 
+def test_a_shard_that_fails_again_says_why_it_failed_last_and_counts_once(session, run_id):
+    fail(run_id, 1)
+    with session_scope() as again:
+        fail_shard(again, run_id, 1, "out of memory")
+    assert make.rows(session, "SELECT error FROM run_shards WHERE number = 1") == [("out of memory",)]
+    assert progress(run_id).shards_done == 1
+
+    do(run_id, 2)
+    fail(run_id, 2)  # what is done is no failure any more
+    assert make.rows(session, "SELECT state, error FROM run_shards WHERE number = 2") == [("done", None)]
+
+
 def test_a_failed_shard_that_is_done_after_all_completes_its_run(session, run_id):
     fail(run_id, 1)
     do(run_id, 2, 3)

@@ -1,5 +1,8 @@
 """A job that kills its process each time: given up, told once, and no other job's business."""
 
+from datetime import date
+from decimal import Decimal
+
 import pytest
 
 from app.database import session_scope
@@ -103,6 +106,14 @@ def test_a_plain_task_that_kills_its_process_is_given_up_told_once_and_can_be_pu
         wait_until(lambda: query("SELECT 1 FROM jobs WHERE id = :id AND state = 'done'", id=poison))
     assert len((deaths / "done").read_text().split()) == 1
     assert len(mail.taken) == 1
+
+
+def test_a_plain_task_that_comes_again_gets_arguments_of_all_kinds_again(worker, tmp_path, celery_app):
+    worker(app=APP, concurrency=1)
+    rest, named = (date(2026, 11, 27), [1]), {"amount": Decimal("1.10"), "args": None}
+    celery_app.send_task(f"{APP}.die_once_of_anything", [str(tmp_path), *rest], named)
+    wait_until(lambda: query("SELECT 1 FROM jobs WHERE state = 'done'"), timeout=60)
+    assert (tmp_path / "given").read_text() == repr((rest, sorted(named.items())))
 
 
 def test_a_plain_task_that_comes_again_and_fails_has_failed_and_is_told_once(worker, mail, tmp_path, celery_app):
