@@ -70,6 +70,8 @@ def start_run(
     if account_id is None:
         # What came since autovacuum last looked would else be planned for as if it were not there.
         session.execute(text("SELECT refresh_statistics()"))
+        # The mappings of all accounts are grouped twice, before there is work for others.
+        session.execute(text("SELECT set_config('work_mem', '64MB', TRUE), set_config('jit', 'off', TRUE)"))
     shards = [(account_id, account_id)] if account_id is not None else _ranges(session, shard_size)
     run_id, group_id = _add_run(session, key, len(shards), now=now, as_of=as_of, account_id=account_id)
     if run_id is None:
@@ -273,24 +275,41 @@ def _last_days(calendars: list[str], now: datetime, as_of: date | None) -> dict[
 
 
 def _ranges(session: Session, shard_size: int) -> list[tuple[int, int]]:
-    rows = session.execute(_RANGES, {"largest": shard_size, "smallest": _SMALLEST_SHARD, "fewest": _FEWEST_SHARDS})
-    return [(first, last) for first, last in rows]
+    most = {"largest": shard_size, "smallest": _SMALLEST_SHARD, "fewest": _FEWEST_SHARDS}
+    size = session.execute(_SIZE, most).scalar_one()
+    return [(first, last) for first, last in session.execute(_RANGES, {"size": size})]
 
 
+#: Few accounts are cut into shards for several workers; to know that they are few not all are counted.
+_SIZE = text(
+    """
+    SELECT least(:largest, greatest(:smallest, (count(*) + :fewest - 1) / :fewest))
+    FROM (SELECT FROM accounts WHERE active LIMIT CAST(:largest AS bigint) * :fewest) AS those
+    """
+)
+
+#: From each first account of a shard to that of the next by the index, which no sort of all accounts can keep up with.
 _RANGES = text(
     """
-    SELECT min(id), max(id)
-    FROM (
-        SELECT id, (row_number() OVER (ORDER BY id) - 1) / size AS shard
+    WITH RECURSIVE firsts AS (
+        SELECT min(id) AS id
         FROM accounts
-        CROSS JOIN (
-            SELECT least(:largest, greatest(:smallest, (count(*) + :fewest - 1) / :fewest)) AS size
-            FROM accounts
-            WHERE active
-        ) AS shards
         WHERE active
-    ) AS a
-    GROUP BY shard
-    ORDER BY shard
+        UNION ALL
+        SELECT (
+            SELECT id
+            FROM accounts
+            WHERE active AND id >= firsts.id
+            ORDER BY id
+            OFFSET :size
+            LIMIT 1
+        )
+        FROM firsts
+        WHERE id IS NOT NULL
+    )
+    SELECT id, coalesce(lead(id) OVER (ORDER BY id) - 1, (SELECT max(id) FROM accounts WHERE active))
+    FROM firsts
+    WHERE id IS NOT NULL
+    ORDER BY id
     """
 )
