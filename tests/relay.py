@@ -93,7 +93,9 @@ class Relay:
                 asyncio.ensure_future(_pump(reader, to_writer, passes)),
                 asyncio.ensure_future(_pump(to_reader, writer, passes)),
             ]
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            # At the end of all it is cancelled, which asyncio's server in Python 3.11 would print as an error.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             for pump in pumps:
                 pump.cancel()
         finally:
