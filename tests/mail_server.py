@@ -4,6 +4,7 @@ import asyncio
 import email.policy
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ class Mail:
     recipients: list[str]
     message: EmailMessage
     encrypted: bool
+    #: When, by `time.monotonic`.
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -45,6 +48,8 @@ class MailServer:
     hides_that_it_took: bool = False
     #: How often it did, by Message-ID.
     unanswered: Counter[str] = field(default_factory=Counter)
+    #: What it does when it knows whom a mail is for, before it says that it takes it.
+    on_recipient: Callable[[], None] | None = None
     #: What it does when it has a mail, before it says so.
     on_mail: Callable[[Mail], None] | None = None
     #: Seconds that it thinks about a mail.
@@ -61,6 +66,8 @@ class MailServer:
     ) -> str:
         if refusal := self._answer("RCPT"):
             return refusal
+        if self.on_recipient:
+            self.on_recipient()
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

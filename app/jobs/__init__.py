@@ -3,7 +3,8 @@
 A developer of a task needs few names. `enqueue(session, task, key, args)` asks for a job inside the caller's
 transaction: the job exists if and only if that transaction commits, and a key gives one job, however often it is
 asked for; `enqueue_many` asks for many at once. `@job_task` (in `app.tasks`) declares the function that does it, in
-one transaction with its own mark.
+one transaction with its own mark; before it does what no rollback takes back, such as sending a mail, it asks
+`check_claim` whether that transaction still holds the job.
 
 The other names are for the layer that carries the jobs: it gives `connect` a function that publishes, calls
 `perform` for a message that arrives (after `adopt`, if that names no job), `sweep` every second or so, and `tick` for
@@ -18,7 +19,7 @@ from app.jobs.enqueue import Delivery, Message, adopt, connect, enqueue, enqueue
 from app.jobs.history import prune_jobs
 from app.jobs.masking import masked
 from app.jobs.models import Job
-from app.jobs.perform import Effect, Fate, TakenError, perform, postpone
+from app.jobs.perform import Effect, Fate, TakenError, check_claim, perform, postpone
 from app.jobs.schedule import tick
 from app.jobs.sweep import Transport, sweep
 from app.jobs.views import STATES, JobEventView, JobView, count_jobs, list_jobs, show_job, times_put_back
@@ -35,6 +36,7 @@ __all__ = [
     "TakenError",
     "Transport",
     "adopt",
+    "check_claim",
     "connect",
     "count_jobs",
     "drop_jobs",

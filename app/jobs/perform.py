@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, Text, bindparam, func, select, update
+from sqlalchemy import Row, Table, Text, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope, storable
@@ -93,6 +93,16 @@ def perform(
             delivery, error, counted=counted, max_attempts=1 if hopeless else max_attempts, on_failure=on_failure
         )
         raise
+
+
+def check_claim(session: Session) -> None:
+    """Make sure that a job's transaction still holds it: the last thing to do before what no rollback takes back.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: it does not. PostgreSQL has ended the session, as it does with a worker that
+            sleeps on its claim, and another worker may have done the job.
+    """
+    session.execute(text("SELECT 1"))
 
 
 def postpone(delivery: Delivery, until: datetime) -> None:

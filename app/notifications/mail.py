@@ -2,11 +2,12 @@
 
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import Any
 
 from app.errors import UnavailableError
 from app.settings import Settings
@@ -14,7 +15,20 @@ from app.settings import Settings
 _TIMEOUT_S = 20
 
 
-def send_mail(settings: Settings, *, to: str, subject: str, text: str, message_id: str) -> None:
+def _nothing() -> None:
+    pass
+
+
+def send_mail(
+    settings: Settings,
+    *,
+    to: str,
+    subject: str,
+    text: str,
+    message_id: str,
+    before_message: Callable[[], object] = _nothing,
+    when_taken: Callable[[], object] = _nothing,
+) -> None:
     """Send a plain-text mail from `SERVER_EMAIL`.
 
     Args:
@@ -23,6 +37,9 @@ def send_mail(settings: Settings, *, to: str, subject: str, text: str, message_i
         subject: without line breaks.
         text: the body.
         message_id: the same for every attempt at this mail, so that a mail that came twice shows as one.
+        before_message: called when the server waits for the message and has nothing of it; what it raises stops the
+            mail, and nobody gets it.
+        when_taken: called as soon as the server has said that it took the mail.
 
     Raises:
         UnavailableError: the mail server does not answer, or does not take the mail; its words are in the message.
@@ -36,7 +53,9 @@ def send_mail(settings: Settings, *, to: str, subject: str, text: str, message_i
     mail["Message-ID"] = message_id
     mail.set_content(text)
     with _connection(settings) as smtp:
+        smtp.before_message = before_message
         smtp.send_message(mail)
+        when_taken()
 
 
 def check_mail_server(settings: Settings) -> str:
@@ -50,10 +69,22 @@ def check_mail_server(settings: Settings) -> str:
         return greeting.partition("\n")[0] or settings.email_host
 
 
+class _Client(smtplib.SMTP):
+    """An SMTP client that asks once more before it sends a message."""
+
+    before_message: Callable[[], object] = staticmethod(_nothing)
+
+    def send(self, s: Any) -> None:
+        """Send a command, which is text, or after the server's 354 a whole message, which is bytes."""
+        if isinstance(s, bytes):
+            self.before_message()
+        super().send(s)
+
+
 @contextmanager
-def _connection(settings: Settings) -> Iterator[smtplib.SMTP]:
+def _connection(settings: Settings) -> Iterator[_Client]:
     try:
-        smtp = smtplib.SMTP(settings.email_host, settings.email_port, timeout=_TIMEOUT_S)
+        smtp = _Client(settings.email_host, settings.email_port, timeout=_TIMEOUT_S)
         try:
             if settings.email_use_tls:
                 smtp.starttls(context=ssl.create_default_context())

@@ -1,11 +1,13 @@
 """Notification tasks."""
 
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
 from app import notifications
+from app.jobs import check_claim
 from app.settings import get_settings
 from app.tasks.base import JobTask, job_task
 from app.tasks.receipts import note_taken, was_taken
@@ -13,7 +15,7 @@ from app.tasks.receipts import note_taken, was_taken
 
 @job_task(bind=True, name="app.tasks.notifications.send_mail")
 def send_mail(
-    self: JobTask, _session: Session, to: str, subject: str, text: str, message_id: str | None = None
+    self: JobTask, session: Session, to: str, subject: str, text: str, *, message_id: str | None = None
 ) -> dict[str, Any]:
     """Send a mail, unless the server is known to have it. One whose answer was lost comes again as the same Message-ID.
 
@@ -24,6 +26,14 @@ def send_mail(
     domain = settings.server_email.rpartition("@")[2].rstrip(">")
     message_id = message_id or f"<{self.request.id or uuid4()}@{domain}>"
     if not was_taken(message_id):
-        notifications.send_mail(settings, to=to, subject=subject, text=text, message_id=message_id)
-        note_taken(message_id)
+        notifications.send_mail(
+            settings,
+            to=to,
+            subject=subject,
+            text=text,
+            message_id=message_id,
+            # A worker that was stopped until now may have lost its job to another, which has sent the mail.
+            before_message=partial(check_claim, session),
+            when_taken=partial(note_taken, message_id),
+        )
     return {"message_id": message_id}

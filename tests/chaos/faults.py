@@ -56,30 +56,32 @@ def fault(name: str, *, lacks: Callable[[], str | None] = lambda: None) -> Calla
 @fault("worker child killed, in the middle of a shard")
 def kill_child_in_a_shard(night: Night) -> None:
     night.begin_and_wait()
-    _kill(night.draw.choice(night.worker.processes()[1:]))
+    _kill(night, night.draw.choice(night.worker.processes()[1:]))
 
 
 @fault("worker child killed, right after a commit")
 def kill_child_after_a_commit(night: Night) -> None:
     night.begin_and_wait_for_a_commit()
-    _kill(night.draw.choice(night.worker.processes()[1:]))
+    _kill(night, night.draw.choice(night.worker.processes()[1:]))
 
 
 @fault("worker's parent killed, its children left")
 def kill_parent(night: Night) -> None:
     night.begin_and_wait()
-    _kill(night.worker.processes()[0])
+    _kill(night, night.worker.processes()[0])
 
 
 @fault("worker killed, parent and children")
 def kill_worker(night: Night) -> None:
     night.begin_and_wait()
+    night.strike()
     os.killpg(night.worker.pid, signal.SIGKILL)
 
 
 @fault("worker killed, between a commit and its acknowledgement")
 def kill_worker_after_a_commit(night: Night) -> None:
     night.begin_and_wait_for_a_commit()
+    night.strike()
     os.killpg(night.worker.pid, signal.SIGKILL)
 
 
@@ -88,6 +90,7 @@ def stop_worker(night: Night) -> None:
     night.add(lambda: night.new_worker("another"))
     night.begin_and_wait()
     stopped = night.worker.processes()
+    night.strike()
     for process in stopped:
         process.suspend()
     night.wait(_LONG_STOP_S)
@@ -230,7 +233,7 @@ def run_two_beats(night: Night) -> None:
     other = night.add(lambda: night.new_beat("another-beat"))
     night.begin_and_wait()
     night.wait(_SHORT_S)
-    _kill(psutil.Process(other.pid))
+    _kill(night, psutil.Process(other.pid))
     night.wait(_SHORT_S)
 
 
@@ -341,6 +344,7 @@ def have_answers_lost(night: Night) -> None:
     night.servers.mail.hides_that_it_took = False
 
 
-def _kill(process: psutil.Process) -> None:
+def _kill(night: Night, process: psutil.Process) -> None:
+    night.strike()
     with suppress(psutil.NoSuchProcess):
         process.kill()

@@ -37,6 +37,8 @@ PATIENCE_S = 60.0
 _LOOK_S = 0.05
 #: As `RestartSec=` of the units.
 _RESTART_S = 1.0
+#: From a message until the note that the server took it.
+_INSTANT_S = 0.05
 
 Answer = TypeVar("Answer")
 
@@ -225,6 +227,7 @@ class Night:
         self.fault_ended = 0.0
         self.worker = Service(self.new_worker)
         self.beat = Service(self.new_beat)
+        self._strikes: list[float] = []
         self._services = [self.worker, self.beat]
 
     # --- The processes ---
@@ -341,6 +344,10 @@ class Night:
             )
             return [Message(*row) for row in rows]
 
+    def strike(self) -> None:
+        """Say that processes are killed or stopped now, in the middle of whatever they do."""
+        self._strikes.append(time.monotonic())
+
     def fault_ends(self) -> None:
         """Say that nothing is in the way any more."""
         self.fault_ended = time.monotonic()
@@ -401,11 +408,18 @@ class Night:
     def _count_mails(self, lost: list[str], doubled: list[str]) -> int:
         mail = self.servers.mail
         taken = Counter(str(one.message["Message-ID"]) for one in mail.taken)
+        # Of a process that was killed or stopped between the message and the note that it was taken the answer is lost
+        # as well.
+        unheard = {
+            str(one.message["Message-ID"])
+            for one in mail.taken
+            if any(abs(one.at - strike) < _INSTANT_S for strike in self._strikes)
+        }
         wanted = {_mail(n)["message_id"] for n in range(_MAILS)}
         lost += [f"mail {message}" for message in wanted - taken.keys()]
         repeated = 0
         for message, times in taken.items():
-            unanswered = mail.unanswered[message]
+            unanswered = mail.unanswered[message] + (message in unheard)
             repeated += min(times - 1, unanswered)
             if message not in wanted or times - 1 > unanswered:
                 doubled.append(f"mail {message}")

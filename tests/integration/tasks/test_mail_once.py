@@ -1,5 +1,10 @@
 """A mail that the server took is not given to it again, whatever becomes of the job's mark."""
 
+import os
+import signal
+from threading import Event
+
+import pytest
 from sqlalchemy import text
 
 from app.database import get_engine, session_scope
@@ -21,29 +26,61 @@ def jobs():
         return make.rows(session, "SELECT state, last_error FROM jobs WHERE task = :task", task=MAIL_TASK)
 
 
-def test_a_mail_whose_mark_was_lost_with_the_database_s_session_is_not_sent_again(
-    worker, celery_app, monkeypatch, tmp_path
-):
+@pytest.fixture
+def mail_server(celery_app, monkeypatch):
     with running_mail_server() as server:
         monkeypatch.setenv("EMAIL_HOST", "127.0.0.1")
         monkeypatch.setenv("EMAIL_PORT", str(server.port))
         monkeypatch.setenv("EMAIL_USE_TLS", "false")
         monkeypatch.setenv("SERVER_EMAIL", "engine@example.com")
+        yield server
 
-        lost = []
 
-        def lose_the_session(mail):
-            server.on_mail = None
-            lost.append(mail)
-            with get_engine().connect() as connection:
-                connection.execute(text(END_WORKERS))
+def ask_for_a_mail():
+    with session_scope() as session:
+        mail = {"to": "reader@example.com", "subject": "Once", "text": "Once.", "message_id": "<once@example.com>"}
+        enqueue(session, MAIL_TASK, "mail:once", mail)
 
-        server.on_mail = lose_the_session
-        worker()
-        with session_scope() as session:
-            mail = {"to": "reader@example.com", "subject": "Once", "text": "Once.", "message_id": "<once@example.com>"}
-            enqueue(session, MAIL_TASK, "mail:once", mail)
-        with start_beat(tmp_path):
-            wait_until(lambda: jobs() == [("done", None)], timeout=60)
-        assert lost
-        assert [mail.message["Message-ID"] for mail in server.taken] == ["<once@example.com>"]
+
+def test_a_worker_that_was_stopped_on_its_way_to_the_mail_server_does_not_send_what_another_has_sent(
+    worker, mail_server, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("JOBS_IDLE_TIMEOUT_S", "1")
+    sleeper = worker(name="sleeper", concurrency=1)
+    (child,) = sleeper.children()
+    stopped = Event()
+
+    def stop_it():
+        mail_server.on_recipient = None
+        os.kill(child, signal.SIGSTOP)
+        stopped.set()
+
+    mail_server.on_recipient = stop_it
+    ask_for_a_mail()
+    assert stopped.wait(60)
+
+    worker(name="other", concurrency=1)
+    with start_beat(tmp_path):
+        wait_until(lambda: jobs() == [("done", None)], timeout=60)
+    os.kill(child, signal.SIGCONT)
+    sleeper.wait_for("raised unexpected")
+    assert [mail.message["Message-ID"] for mail in mail_server.taken] == ["<once@example.com>"]
+    assert mail_server.given == mail_server.taken
+
+
+def test_a_mail_whose_mark_was_lost_with_the_database_s_session_is_not_sent_again(worker, mail_server, tmp_path):
+    lost = []
+
+    def lose_the_session(mail):
+        mail_server.on_mail = None
+        lost.append(mail)
+        with get_engine().connect() as connection:
+            connection.execute(text(END_WORKERS))
+
+    mail_server.on_mail = lose_the_session
+    worker()
+    ask_for_a_mail()
+    with start_beat(tmp_path):
+        wait_until(lambda: jobs() == [("done", None)], timeout=60)
+    assert lost
+    assert [mail.message["Message-ID"] for mail in mail_server.taken] == ["<once@example.com>"]
