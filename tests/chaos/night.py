@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -137,6 +138,10 @@ class Service:
             self.program.process.send_signal(signal.SIGCONT)
             with suppress(Exception):
                 self.program.stop()
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, with its children."""
         self.program = None
         self._running.close()
 
@@ -430,13 +435,14 @@ class Night:
             service.look_after()
 
     def __enter__(self) -> "Night":
-        for service in self._services:
-            service.start()
+        # Each needs seconds of its own until it is ready.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Service.start, self._services))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for service in reversed(self._services):
-            service.stop()
+        for service in self._services:
+            service.kill()
         self.engine.dispose()
         with suppress(Exception):
             world.drop_database(self.servers.postgres.server, self.database)
