@@ -8,9 +8,9 @@ from app.cli import app
 from app.cli.numbers import positive
 
 
-@pytest.mark.parametrize(("text", "number"), [("1", 1), ("007", 7), ("9223372036854775807", 2**63 - 1)])
-def test_a_whole_number_that_the_database_can_hold_is_read(text, number):
-    assert positive(text) == number
+@pytest.mark.parametrize(("given", "number"), [("1", 1), ("007", 7), ("9223372036854775807", 2**63 - 1), (50, 50)])
+def test_a_whole_number_that_the_database_can_hold_is_read(given, number):
+    assert positive(given) == number
 
 
 @pytest.mark.parametrize(
