@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,16 +33,16 @@ def main() -> int:
     shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir(parents=True)
     _FOLDER.chmod(0o711)
+    nights: list[dict[str, Any]] = []
     try:
-        nights = _inject_all(given.rounds, given.seed, given.only)
+        for night in _inject_all(given.rounds, given.seed, given.only):
+            nights.append(night)
+            if given.output:  # after each, for many rounds take hours
+                _write(given.output, given.seed, nights)
     except AppError as error:
         print(error, file=sys.stderr)
         return 1
-    figures = {"seed": given.seed, "rounds": given.rounds, "faults": _summed(nights)}
-    _print(figures["faults"])
-    if given.output:
-        given.output.parent.mkdir(exist_ok=True)
-        given.output.write_text(json.dumps(figures, indent=2) + "\n")
+    _print(_summed(nights))
     if any(night["failed"] for night in nights):
         print(f"Not all came out as it must: {_FOLDER.relative_to(PROJECT)}/ has the logs of those nights.")
         return 1
@@ -59,13 +59,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _inject_all(rounds: int, seed: int, only: str) -> list[dict[str, Any]]:
+def _inject_all(rounds: int, seed: int, only: str) -> Iterator[dict[str, Any]]:
     # What is imported from here on reads the settings, which name the servers only now.
     os.environ["ENV_FILE"] = os.devnull
     from tests.chaos.night import Night, servers
     from tests.chaos.world import make_template, outcome
 
-    nights: list[dict[str, Any]] = []
+    number = 0
     with servers(_FOLDER) as running:
         os.environ["CELERY_BROKER_URL"] = running.redis.server.broker_url
         os.environ["CELERY_RESULT_BACKEND"] = running.redis.server.result_backend_url
@@ -90,11 +90,12 @@ def _inject_all(rounds: int, seed: int, only: str) -> list[dict[str, Any]]:
                     print(f"NOT RUN: {fault.name} ({reason})", flush=True)
                     continue
                 draw = random.Random(f"{seed} {round_} {fault.name}")  # noqa: S311
-                number = len(nights) + 1
-                told = _night(lambda n=number, d=draw: Night(running, n, d, length_s=length_s), fault, expected)
-                nights.append(told)
-                _tell(round_, told)
-    return nights
+                number += 1
+                told = {"round": round_} | _night(
+                    lambda n=number, d=draw: Night(running, n, d, length_s=length_s), fault, expected
+                )
+                _tell(told)
+                yield told
 
 
 def _night(make: Any, fault: Any, expected: Any) -> dict[str, Any]:
@@ -120,14 +121,22 @@ def _night(make: Any, fault: Any, expected: Any) -> dict[str, Any]:
     }
 
 
-def _tell(round_: int, night: dict[str, Any]) -> None:
+def _tell(night: dict[str, Any]) -> None:
     recovered = f"{night['recovered_s']:5.1f} s" if "recovered_s" in night else "      -"
-    print(f"round {round_}  {'FAILED' if night['failed'] else 'ok':6}  {recovered}  {night['fault']}", flush=True)
+    print(
+        f"round {night['round']}  {'FAILED' if night['failed'] else 'ok':6}  {recovered}  {night['fault']}", flush=True
+    )
     for what in ("lost", "doubled", "hung"):
         for row in night[what][:_SHOWN]:
             print(f"    {what}: {row}", flush=True)
         if len(night[what]) > _SHOWN:
             print(f"    … and {len(night[what]) - _SHOWN} more {what}", flush=True)
+
+
+def _write(path: Path, seed: int, nights: Sequence[dict[str, Any]]) -> None:
+    figures = {"seed": seed, "rounds": nights[-1]["round"], "faults": _summed(nights)}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _summed(nights: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
