@@ -1,8 +1,14 @@
 """Running `python -m app` as people and scripts do: as a process of its own."""
 
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from tests.processes import PROJECT
 
@@ -10,19 +16,41 @@ from tests.processes import PROJECT
 NOWHERE_DATABASE = "postgresql://ada:s3cret@127.0.0.1:1/book"
 NOWHERE_REDIS = "redis://:s3cret@127.0.0.1:1/0"
 
+_TIMEOUT_S = 120
+_FORKS = multiprocessing.get_context("forkserver")
+# What commands import takes longer than most of them work.
+_FORKS.set_forkserver_preload([__name__, "tests.integration.cli.warmed"])
+
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; its output is not a terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    """Run a command to its end; its output is not a terminal.
+
+    Its process is forked from one that is `warmed`, and has read no settings.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        process = _FORKS.Process(target=_run, args=(arguments, {**os.environ, **environment}, folder))
+        process.start()
+        process.join(_TIMEOUT_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, _TIMEOUT_S)
+        output, errors = (Path(folder, name).read_text() for name in ("output", "errors"))
+        return subprocess.CompletedProcess(arguments, process.exitcode, output, errors)
+
+
+def _run(arguments: tuple[str, ...], environment: Mapping[str, str], folder: str) -> None:
+    os.chdir(PROJECT)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    streams = (os.devnull, os.O_RDONLY), (f"{folder}/output", os.O_WRONLY), (f"{folder}/errors", os.O_WRONLY)
+    for number, (path, mode) in enumerate(streams):
+        os.dup2(os.open(path, mode | os.O_CREAT, 0o600), number)
+    # multiprocessing has made another one of it.
+    sys.stdin = open(0)  # noqa: SIM115 (for as long as the process lives)
+    sys.argv = ["app", *arguments]
+    runpy.run_module("app", run_name="__main__", alter_sys=True)
 
 
 def lines(text: str) -> list[str]:
