@@ -177,14 +177,15 @@ class _Run:
         processes.say("reconciling")
         began = time.monotonic()
         key = f"task:{reconcile_all_accounts.delay(as_of=data.DAY.isoformat()).id}"
-        while time.monotonic() - began < _TIMEOUT_S:
+
+        def is_complete() -> bool:
             state = self._scalar("SELECT state FROM runs WHERE key = :key", key=key)
-            if state == "complete":
-                return time.monotonic() - began
             if state == "incomplete":
                 raise UnavailableError("a shard failed", where="the run")
-            time.sleep(_LOOK_S)  # between two looks at the database
-        raise UnavailableError("the run did not end", where="the worker")
+            return bool(state == "complete")
+
+        processes.wait_until(is_complete, "the run did not end", timeout_s=_TIMEOUT_S, every_s=_LOOK_S)
+        return time.monotonic() - began
 
     def _psql(self, name: str, accounts: int) -> float:
         """Run a statement over all chunks in psql, as many at once as the worker has processes; return the seconds."""

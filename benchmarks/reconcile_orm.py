@@ -3,10 +3,6 @@
 It keeps what the plain SQL beside it keeps: what each account was compared with, each break, and its first event.
 """
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from datetime import date
 from decimal import Decimal
@@ -18,9 +14,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from app.book import AccountMapping, BookPosition, InstrumentSecurity
 from app.database import get_engine
-from app.errors import UnavailableError
 from app.settings import get_settings
 from app.statements.models import Statement, StatementPosition
+from benchmarks.processes import celery, wait_until
 
 _QUEUE = "bench-orm"
 _LOOK_S = 0.05
@@ -81,14 +77,10 @@ def measure(engine: Engine, accounts: int, day: date, *, processes: int, log: Pa
         UnavailableError: they were not all done in time.
     """
     _Base.metadata.create_all(engine)
-    command = [
-        sys.executable, "-W", "ignore", "-m", "celery", "-A", "benchmarks.reconcile_orm", "worker",
-        f"--concurrency={processes}", f"--queues={_QUEUE}", "--without-gossip", "--without-mingle",
-        "--loglevel=WARNING",
-    ]  # fmt: skip
-    with log.open("ab") as out:
-        worker = subprocess.Popen(command, stdout=out, stderr=out, env=dict(os.environ), start_new_session=True)
-    try:
+    arguments = (
+        "worker", f"--concurrency={processes}", f"--queues={_QUEUE}", "--without-gossip", "--without-mingle",
+    )  # fmt: skip
+    with celery(log, "benchmarks.reconcile_orm", *arguments):
         compare_account.delay(1, day.isoformat())
         _wait_for(engine, 1)
         began = time.monotonic()
@@ -96,19 +88,20 @@ def measure(engine: Engine, accounts: int, day: date, *, processes: int, log: Pa
             compare_account.delay(account, day.isoformat())
         _wait_for(engine, accounts + 1)
         return time.monotonic() - began
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait()
 
 
 def _wait_for(engine: Engine, accounts: int) -> None:
-    latest = time.monotonic() + _TIMEOUT_S
-    while time.monotonic() < latest:
+    def are_done() -> bool:
         with Session(engine) as session:
-            if session.scalar(select(func.count()).select_from(OrmAccount)) == accounts:
-                return
-        time.sleep(_LOOK_S)  # between two looks at the database
-    raise UnavailableError("the tasks were not all done in time", where="benchmarks/reconcile_orm.py")
+            return session.scalar(select(func.count()).select_from(OrmAccount)) == accounts
+
+    wait_until(
+        are_done,
+        "the tasks were not all done",
+        where="benchmarks/reconcile_orm.py",
+        timeout_s=_TIMEOUT_S,
+        every_s=_LOOK_S,
+    )
 
 
 @app.task(name="benchmarks.reconcile_orm.compare_account")  # type: ignore[untyped-decorator]

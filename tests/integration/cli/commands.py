@@ -44,11 +44,9 @@ def _run(arguments: tuple[str, ...], environment: Mapping[str, str], folder: str
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    streams = (os.devnull, os.O_RDONLY), (f"{folder}/output", os.O_WRONLY), (f"{folder}/errors", os.O_WRONLY)
-    for number, (path, mode) in enumerate(streams):
-        os.dup2(os.open(path, mode | os.O_CREAT, 0o600), number)
-    # multiprocessing has made another one of it.
-    sys.stdin = open(0)  # noqa: SIM115 (for as long as the process lives)
+    # Its input is empty already: multiprocessing sees to that.
+    for number, name in ((1, "output"), (2, "errors")):
+        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), number)
     sys.argv = ["app", *arguments]
     runpy.run_module("app", run_name="__main__", alter_sys=True)
 

@@ -4,13 +4,11 @@ import os
 import signal
 from threading import Event
 
-import pytest
 from sqlalchemy import text
 
 from app.database import get_engine, session_scope
 from app.jobs import enqueue
 from tests import factories as make
-from tests.mail_server import running_mail_server
 from tests.processes import start_beat
 from tests.waiting import wait_until
 
@@ -24,16 +22,6 @@ END_WORKERS = (
 def jobs():
     with session_scope() as session:
         return make.rows(session, "SELECT state, last_error FROM jobs WHERE task = :task", task=MAIL_TASK)
-
-
-@pytest.fixture
-def mail_server(celery_app, monkeypatch):
-    with running_mail_server() as server:
-        monkeypatch.setenv("EMAIL_HOST", "127.0.0.1")
-        monkeypatch.setenv("EMAIL_PORT", str(server.port))
-        monkeypatch.setenv("EMAIL_USE_TLS", "false")
-        monkeypatch.setenv("SERVER_EMAIL", "engine@example.com")
-        yield server
 
 
 def ask_for_a_mail():
