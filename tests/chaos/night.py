@@ -400,7 +400,8 @@ class Night:
         return bool(self.wait_for(lambda: self.scalar(done, jobs=jobs) == len(jobs)))
 
     def _count_ticks(self, lost: list[str], doubled: list[str]) -> None:
-        with self.engine.connect() as connection:
+        # At one instant, for ticks go on meanwhile.
+        with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
             effects = Counter(connection.execute(text("SELECT job FROM ticks")).scalars())
             done = set(
                 connection.execute(
