@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.forks import Forked, fork
 from tests.waiting import wait_until
 
 PROJECT = Path(__file__).parents[1]
@@ -20,7 +21,7 @@ PROJECT = Path(__file__).parents[1]
 class Program:
     """A running program in a session of its own, so that signals to its group reach nobody else."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log: Path
 
     @property
@@ -56,17 +57,22 @@ def start(
     arguments: list[str], log: Path, *, environment: Mapping[str, str] | None = None, cwd: Path = PROJECT
 ) -> Iterator[Program]:
     """Run a Python program of the project while the block runs; nothing of it is left after."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=cwd,
-            # What a killed program leaves in the temporary folder goes with the test's.
-            env={**os.environ, "TMPDIR": str(log.parent), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    # What a killed program leaves in the temporary folder goes with the test's.
+    variables = {**os.environ, "TMPDIR": str(log.parent), **(environment or {})}
+    process: subprocess.Popen[bytes] | Forked
+    if arguments[0] == "-m" and cwd == PROJECT and "PYTHONPATH" not in variables:
+        process = fork(arguments[1], arguments[2:], environment=variables, output=log, cwd=cwd)
+    else:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
     try:
         yield Program(process, log)
     finally:

@@ -1,15 +1,11 @@
 """Running `python -m app` as people and scripts do: as a process of its own."""
 
-import multiprocessing
 import os
-import runpy
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Mapping
 from pathlib import Path
 
+from tests.forks import fork
 from tests.processes import PROJECT
 
 #: Nothing listens on port 1.
@@ -17,38 +13,25 @@ NOWHERE_DATABASE = "postgresql://ada:s3cret@127.0.0.1:1/book"
 NOWHERE_REDIS = "redis://:s3cret@127.0.0.1:1/0"
 
 _TIMEOUT_S = 120
-_FORKS = multiprocessing.get_context("forkserver")
-# What commands import takes longer than most of them work.
-_FORKS.set_forkserver_preload([__name__, "tests.integration.cli.warmed"])
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; its output is not a terminal.
-
-    Its process is forked from one that is `warmed`, and has read no settings.
-    """
+    """Run a command to its end; its output is not a terminal."""
     with tempfile.TemporaryDirectory() as folder:
-        process = _FORKS.Process(target=_run, args=(arguments, {**os.environ, **environment}, folder))
-        process.start()
-        process.join(_TIMEOUT_S)
-        if process.exitcode is None:
+        output, errors = (Path(folder, name) for name in ("output", "errors"))
+        process = fork(
+            "app",
+            list(arguments),
+            environment={**os.environ, **environment},
+            output=output,
+            errors=errors,
+            cwd=PROJECT,
+        )
+        try:
+            code = process.wait(_TIMEOUT_S)
+        finally:
             process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(arguments, _TIMEOUT_S)
-        output, errors = (Path(folder, name).read_text() for name in ("output", "errors"))
-        return subprocess.CompletedProcess(arguments, process.exitcode, output, errors)
-
-
-def _run(arguments: tuple[str, ...], environment: Mapping[str, str], folder: str) -> None:
-    os.chdir(PROJECT)
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
-    # Its input is empty already: multiprocessing sees to that.
-    for number, name in ((1, "output"), (2, "errors")):
-        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT, 0o600), number)
-    sys.argv = ["app", *arguments]
-    runpy.run_module("app", run_name="__main__", alter_sys=True)
+        return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
 
 def lines(text: str) -> list[str]:
