@@ -43,6 +43,22 @@ def last_ended_business_day(calendar: str, now: datetime) -> date:
     return sessions.days[bisect_right(sessions.closes, now) - 1]
 
 
+def today_at(calendar: str, now: datetime) -> date:
+    """Return the day that it is at an exchange, whether or not it is a business day.
+
+    Raises:
+        BadInputError: there is no such calendar.
+    """
+    return now.astimezone(_sessions(calendar, date(2020, 1, 1), date(2020, 1, 1)).zone).date()
+
+
+def is_calendar(name: str) -> bool:
+    """Whether there is a calendar of this name."""
+    from exchange_calendars import get_calendar_names  # noqa: PLC0415 (see the module's docstring)
+
+    return name in _kept or name in get_calendar_names()
+
+
 def last_cut_off_day(calendar: str, cutoff: time | None, now: datetime) -> date:
     """Return the newest business day whose cut-off is at or before `now`: the `last_day` that `due_as_of` wants.
 
@@ -59,7 +75,7 @@ def last_cut_off_day(calendar: str, cutoff: time | None, now: datetime) -> date:
     if cutoff is None:
         return last_ended_business_day(calendar, now)
     zone = _sessions(calendar, date(2020, 1, 1), date(2020, 1, 1)).zone
-    today = now.astimezone(zone).date()
+    today = today_at(calendar, now)
     sessions = _sessions(calendar, today, today)
     sessions.index_of(today)
     # Compared in UTC: two times of one zone compare by what its clock shows.

@@ -42,6 +42,8 @@ _REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "sentinel")
 _REDIS_EXAMPLE = "redis://localhost:6379/0"
 _POSTGRESQL = "postgresql+psycopg"
 _POSTGRESQL_EXAMPLE = f"{_POSTGRESQL}://localhost/value_partner"
+#: An address that is never asked. (Empty means the default.)
+_OFF = "off"
 _PERCENT_ENCODE = "in a password, / : @ # ? and % are written %2F %3A %40 %23 %3F and %25"
 # To the last @, for a password that should have been percent-encoded may itself hold @ / # and ?; and where
 # the @ is missing, all after a colon that no port follows.
@@ -145,6 +147,19 @@ def _amount(text: str) -> Decimal:
     return Decimal(text)
 
 
+def _price_providers(text: str) -> str:
+    names = [name.strip() for name in text.split(",")]
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"[a-z-]+|[\w.]+:\w+", name, re.ASCII) for name in names):
+        raise ValueError("a list of providers, each once, such as files,alpaca")
+    return text
+
+
+def _share(text: str) -> Decimal:
+    if not re.fullmatch(r"\d(\.\d{1,6})?", text, re.ASCII) or not 0 < Decimal(text) <= 1:
+        raise ValueError("a share above 0 and at most 1, such as 0.25")
+    return Decimal(text)
+
+
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -160,6 +175,26 @@ def _base_url(url: str) -> str:
     if not parts.hostname or not (parts.scheme == "https" or is_here) or "@" in parts.netloc or parts.query:
         raise ValueError("the address of an API, starting with https://")
     return url.rstrip("/")
+
+
+def _key(key: str) -> str:
+    # It stands in a header or a query.
+    if not re.fullmatch(r"[!-~]{1,200}", key):
+        raise ValueError("a key of letters, digits and signs, without blanks")
+    return key
+
+
+def _key_pair(text: str) -> str:
+    if not re.fullmatch(r"[!-9;-~]{1,200}:[!-9;-~]{1,200}", text):
+        raise ValueError("a key and its secret, KEY:SECRET")
+    return text
+
+
+def _base_url_or_off(url: str) -> str:
+    try:
+        return url if url == _OFF else _base_url(url)
+    except ValueError as error:
+        raise ValueError(f"{error}, or {_OFF}") from None
 
 
 def _named(parts: int, example: str) -> Callable[[str], str]:
@@ -191,8 +226,11 @@ _Address = Annotated[str, AfterValidator(_address)]
 _Host = Annotated[str, AfterValidator(_host)]
 _Folder = Annotated[Path, AfterValidator(_folder)]
 _BaseUrl = Annotated[str, AfterValidator(_base_url)]
+_BaseUrlOrOff = Annotated[str, AfterValidator(_base_url_or_off)]
 _PlaidTokens = Annotated[SecretStr, BeforeValidator(_named(1, "NAME:TOKEN,NAME:TOKEN"))]
 _AlpacaKeys = Annotated[SecretStr, BeforeValidator(_named(2, "NAME:KEY:SECRET,NAME:KEY:SECRET"))]
+_Key = Annotated[SecretStr, BeforeValidator(_key)]
+_KeyPair = Annotated[SecretStr, BeforeValidator(_key_pair)]
 _LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)]
 
 
@@ -230,13 +268,28 @@ class Settings(BaseModel):
     alpaca_base_url: _BaseUrl = "https://api.alpaca.markets"
     alpaca_keys: _AlpacaKeys = SecretStr("")
 
+    alpha_vantage_url: _BaseUrl = "https://www.alphavantage.co"
+    alpha_vantage_key: _Key = SecretStr("")
+    alpha_vantage_per_day: int = Field(25, ge=0, le=10_000_000)
+    alpha_vantage_per_minute: int = Field(5, ge=1, le=100_000)
+    alpaca_data_url: _BaseUrl = "https://data.alpaca.markets"
+    alpaca_data_key: _KeyPair = SecretStr("")
+    alpaca_data_feed: Literal["iex", "sip"] = "sip"
+    alpaca_data_per_minute: int = Field(200, ge=1, le=100_000)
+    yahoo_url: _BaseUrl = "https://query2.finance.yahoo.com"
+
     flower_address: _Host = "127.0.0.1"
 
     log_dir: _Folder = PROJECT_DIR / "logs"
     statements_dir: _Folder = PROJECT_DIR / "inbox"
     statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
+    price_providers: Annotated[str, AfterValidator(_price_providers)] = "files"
+    price_jump_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.25")
     reference_rates_file: str = ""
+    ecb_url: _BaseUrlOrOff = "https://www.ecb.europa.eu/stats/eurofxref"
+    openfigi_url: _BaseUrl = "https://api.openfigi.com"
+    openfigi_key: _Key = SecretStr("")
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
@@ -259,9 +312,19 @@ class Settings(BaseModel):
         return {name: (key, secret) for name, (key, secret) in _secrets_by_name(self.alpaca_keys).items()}
 
     @property
+    def price_provider_names(self) -> list[str]:
+        """What prices come from, the one that counts most first."""
+        return [name.strip() for name in self.price_providers.split(",")]
+
+    @property
     def reference_rates_path(self) -> Path | None:
         """The file of reference rates; None is the installed one."""
         return PROJECT_DIR / self.reference_rates_file if self.reference_rates_file else None
+
+    @property
+    def ecb_folder_url(self) -> str | None:
+        """Where the European Central Bank's files are; None if it is not to be asked."""
+        return None if self.ecb_url == _OFF else self.ecb_url
 
     @property
     def mail_off_reason(self) -> str | None:

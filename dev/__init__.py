@@ -1,1 +1,1 @@
-"""What a developer's machine needs and a host does not: embedded servers, sample statements, the demo."""
+"""What a developer's machine needs and a host does not: embedded servers, samples of real data, the demo."""

@@ -1,4 +1,4 @@
-"""`python -m dev.audit`: known vulnerabilities of what the run-time lock names, by pip-audit.
+"""`python -m dev.audit`: known vulnerabilities of what the run-time locks name, by pip-audit.
 
 Without pip-audit, or where no database of advisories can be reached, it says NOT RUN and fails nothing.
 """
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_LOCK = Path(__file__).parents[1] / "requirements.txt"
+_LOCKS = [Path(__file__).parents[1] / name for name in ("requirements.txt", "requirements-yahoo.txt")]
 _TIMEOUT_S = 300
 
 
@@ -18,7 +18,8 @@ def main() -> int:
     if importlib.util.find_spec("pip_audit") is None:
         print("NOT RUN: audit of vulnerabilities: pip-audit is not installed")
         return 0
-    command = [sys.executable, "-m", "pip_audit", "--requirement", str(_LOCK), "--require-hashes", "--disable-pip"]
+    locks = [argument for lock in _LOCKS for argument in ("--requirement", str(lock))]
+    command = [sys.executable, "-m", "pip_audit", *locks, "--require-hashes", "--disable-pip"]
     try:
         done = subprocess.run(
             [*command, "--format=json", "--progress-spinner=off"],

@@ -1,12 +1,14 @@
 """`make demo`: from custodians' statements to the breaks, with a real worker, on embedded servers."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
 
 from app.cli.terminal import show_what_it_can
 from app.errors import AppError
-from dev import samples, stack
+from app.settings import get_settings
+from dev import own_account, real_prices, samples, stack
 
 _BOOK = Path(__file__).with_name("demo_book")
 #: Where the custodians' own statements can't be had: a few of the same shape.
@@ -38,32 +40,43 @@ def _demo() -> int:
     from app.cli import app as commands  # noqa: PLC0415
 
     def command(*arguments: str) -> int:
-        _say(f"$ python -m app {' '.join(arguments)}")
+        _say(f"$ python -m app {shlex.join(arguments)}")
         return int(commands(list(arguments), standalone_mode=False) or 0)
 
     statements = samples.ofx_samples(stack.RUN_DIR)
     if statements is None:
         statements = _OWN_STATEMENTS
         _say(f"The demo goes on with small statements of its own, in {_relative(statements)}/")
+    _say("Taking real closing prices out of bokeh_sampledata and skfolio (14 MB, kept in .run/samples/) …")
+    prices = real_prices.price_files(stack.RUN_DIR, get_settings().prices_dir)
+    if not prices:
+        _say(f"The demo goes on without prices; what {own_account.CODE} was worth is then not known.")
     command("migrate")
     with stack.celery("worker"):
         command("book", "import", _relative(_BOOK))
-        command("import", _relative(statements))
-        _say("Taking the European Central Bank's reference rates, and prices …")
-        _sync_market_data()
-        _say("Sending reconcile_all_accounts through Redis to a worker with two processes …")
+        command("book", "import", _relative(own_account.BOOK))
+        command("import", _relative(statements), _relative(own_account.STATEMENTS))
+        if prices:
+            histories = [_relative(each.history) for each in prices]
+            command("prices", "backfill", *histories)
+            command("prices", "quarantine", "list", "--limit=2")
+            if (fall := own_account.quarantined_fall()) is not None:
+                _say("\nThat fall is real. Once it is accepted, what came after it counts when it comes again:")
+                reason = "Apple had warned of its profits the evening before"
+                command("prices", "quarantine", "accept", str(fall), "--reason", reason)
+                command("prices", "backfill", *histories)
+            _say("\nApple's close halves on 2005-02-28, too; that one counts, for the book has the split:")
+            command("prices", "show", "AAPL", "--from=2005-02-25", "--to=2005-02-28", "--adjusted=splits")
+        _say("\nHaving the worker take the European Central Bank's rates, and the newest closes …")
+        command("prices", "sync", "--wait")
+        _say("\nSending reconcile_all_accounts through Redis to a worker with two processes …")
         code = command("reconcile", "--watch", str(_send_nightly_task()))
+        _say("")
+        own_account.show_holdings()
         command("report", "--output", _relative(stack.RUN_DIR / "reports"))
         _say("Stopping the worker, Redis and PostgreSQL …")
     _say("Done. `make demo` again finds the same breaks; `make run` brings all of it up, with beat and Flower.")
     return code
-
-
-def _sync_market_data() -> None:
-    """Have a worker do what beat has one do every hour; breaks are valued with it."""
-    from app.tasks import sync_market_data  # noqa: PLC0415
-
-    sync_market_data.delay().get(timeout=_WAIT_SECONDS)
 
 
 def _send_nightly_task() -> int:

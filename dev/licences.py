@@ -1,4 +1,4 @@
-"""`python -m dev.licences`: what of the run-time lock may not be shipped with this program, by its own metadata.
+"""`python -m dev.licences`: what of the run-time locks may not be shipped with this program, by its own metadata.
 
 GPL and AGPL may not: who ships a program with them must ship the whole under theirs. LGPL may (psycopg), for it covers
 itself alone as long as it can be exchanged, as a package in an environment can.
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-_LOCK = Path(__file__).parents[1] / "requirements.txt"
+_LOCKS = [Path(__file__).parents[1] / name for name in ("requirements.txt", "requirements-yahoo.txt")]
 _COPYLEFT = re.compile(r"(?i)\bA?GPL|\bGNU\s+(Affero\s+)?General\s+Public")
 #: Packages that name none in their metadata, and what their licence file says.
-_READ_IN_ITS_FILES = {"currencyconverter": "Apache-2.0"}
+_READ_IN_ITS_FILES = {"currencyconverter": "Apache-2.0", "peewee": "MIT"}
 
 
 def main() -> int:
     """Print what is wrong; return the exit code."""
-    problems = list(check(_LOCK))
+    problems = list(dict.fromkeys(problem for lock in _LOCKS for problem in check(lock)))
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from types import FrameType
 
 from app.cli.terminal import show_what_it_can
-from app.errors import AppError
-from dev import stack
+from app.errors import AppError, BadInputError
+from app.settings import get_settings
+from dev import own_account, real_prices, stack
 
 _FLOWER_PORT = 5555
 
@@ -43,9 +44,21 @@ def _run() -> int:
         running.enter_context(stack.servers())
 
         from app.database import get_engine, upgrade  # noqa: PLC0415 (the settings name the servers only now)
+        from app.tasks import sync_market_data  # noqa: PLC0415
         from app.tasks.health import has_worker  # noqa: PLC0415
 
         upgrade(get_engine())
+        print(
+            "Taking real closing prices out of bokeh_sampledata and skfolio (14 MB, kept in .run/samples/) …",
+            flush=True,
+        )
+        settings = get_settings()
+        prices = real_prices.price_files(stack.RUN_DIR, settings.prices_dir)
+        try:
+            own_account.set_up(prices, settings.statements_dir)
+        except BadInputError as error:
+            # Somebody's own book may have these securities by other codes.
+            print(f"The account {own_account.CODE} is left out. {error}", flush=True)
         get_engine().dispose()
         print("Starting worker, beat and Flower …", flush=True)
         port = _free_port(_FLOWER_PORT)
@@ -56,11 +69,13 @@ def _run() -> int:
         _wait_for_port(port, programs["Flower"])
         while programs["worker and beat"].poll() is None and not has_worker():
             pass  # asking takes a second
+        sync_market_data.delay()  # beat's first may be an hour away
         print(
             f"Flower:  http://127.0.0.1:{port}\n"
             "Logs:    .run/logs/\n"
             "Inbox:   .run/inbox/ for statements, .run/prices/ for prices\n"
             "Commands, in another terminal:  ENV_FILE=.run/env .venv/bin/python -m app doctor\n"
+            f"{own_account.CODE}, an account with real prices:  ENV_FILE=.run/env .venv/bin/python -m dev.own_account\n"
             "Ctrl-C stops everything.",
             flush=True,
         )

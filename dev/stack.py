@@ -37,6 +37,8 @@ def servers() -> Iterator[None]:
             "STATEMENTS_DIR": str(RUN_DIR / "inbox"),
             "STATEMENT_MAPPINGS_DIR": str(RUN_DIR / "mappings"),
             "PRICES_DIR": str(RUN_DIR / "prices"),
+            # What a demo shows is the same with and without a network.
+            "ECB_URL": "off",
         }
         for name in ("STATEMENTS_DIR", "STATEMENT_MAPPINGS_DIR", "PRICES_DIR"):
             Path(settings[name]).mkdir(exist_ok=True)

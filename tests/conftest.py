@@ -146,6 +146,22 @@ def ofx_samples(run_dir: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def bokeh_samples(run_dir: Path) -> Path:
+    """A folder with `stocks.csv.gz`, closing prices of five stocks as they were paid, and adjusted."""
+    folder = samples.bokeh_samples(run_dir)
+    assert folder is not None, "the sample prices could not be had from the package index"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def skfolio_samples(run_dir: Path) -> Path:
+    """A folder with `sp500_dataset.csv.gz`, adjusted closing prices of 20 stocks."""
+    folder = samples.skfolio_samples(run_dir)
+    assert folder is not None, "the sample prices could not be had from the package index"
+    return folder
+
+
 class _scratch_database:  # noqa: N801 (reads as the context manager that it is)
     def __init__(self, server: embedded.Postgres, monkeypatch: pytest.MonkeyPatch, *, template: str) -> None:
         self._server = server
@@ -164,6 +180,8 @@ class _scratch_database:  # noqa: N801 (reads as the context manager that it is)
         # A developer's own .env must not reach into the tests.
         self._monkeypatch.setenv("ENV_FILE", os.devnull)
         self._monkeypatch.setenv("DATABASE_URL", url)
+        # What is on the network is not what a test is about.
+        self._monkeypatch.setenv("ECB_URL", "off")
         _forget_settings()
         return url
 

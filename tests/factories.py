@@ -25,6 +25,7 @@ from app.book.models import (
     Tolerance,
     User,
 )
+from app.market_data.models import Price
 from app.reconciliation import BreakView
 from app.reconciliation.models import Break, BreakEvent, Run
 from app.statements.models import Statement, StatementCash, StatementFile, StatementPosition, StatementTransaction
@@ -49,6 +50,23 @@ def account(session: Session, code: str | None = None, *, user_id: int | None = 
     code = code or f"account-{next(_numbers)}"
     owner = user_id if user_id is not None else user(session)
     return _insert(session, Account, **{"code": code, "user_id": owner, "name": code, "currency": "USD", **values})
+
+
+def price(session: Session, security_id: int, day: date, amount: str, **values: Any) -> None:
+    session.execute(text("SELECT make_price_months(:day, :day)"), {"day": day})
+    session.execute(
+        insert(Price).values(
+            **{
+                "security_id": security_id,
+                "price_date": day,
+                "version": 1,
+                "price": Decimal(amount),
+                "currency": "USD",
+                "source": "test",
+                **values,
+            }
+        )
+    )
 
 
 def custodian_account(session: Session, account_id: int | None = None, **values: Any) -> int:

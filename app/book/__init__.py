@@ -1,6 +1,7 @@
 """The platform's own book: accounts, securities, what was held when, and how it is imported."""
 
 from app.book.accounts import AccountNotFoundError, find_account
+from app.book.check_digits import doubt
 from app.book.identifiers import (
     SCHEMES,
     SecurityName,
@@ -78,6 +79,7 @@ __all__ = [
     "Tolerance",
     "User",
     "account_history",
+    "doubt",
     "find_account",
     "import_book",
     "instrument_ids",

@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.orm import Session
 
+from app.book.check_digits import doubt
 from app.book.import_sql import STATEMENTS
 from app.book.instruments import resolve_instruments
 from app.book.locks import change_alone, keep_compares_out
 from app.book.models import BookImport
-from app.book.problems import FileProblems, raise_if_any
+from app.book.problems import FileProblems, Problem, raise_if_any
 from app.book.table_files import open_table
-from app.book.tables import TABLES, Table
+from app.book.tables import IDENTIFIERS, TABLES, Table
 from app.calendars import settlement_day
 from app.errors import BadInputError
 from app.people import Person
@@ -56,6 +57,9 @@ class BookImportResult:
     import_id: int
     #: Rows of each table that the folder had.
     counts: dict[str, int]
+    #: Names that are new and doubtful, and were imported as they are; the first of them, and how many there are.
+    doubts: tuple[Problem, ...]
+    doubts_count: int
 
 
 def import_book(session: Session, folder: Path, today: date, *, by: Person | None = None) -> BookImportResult:
@@ -81,11 +85,13 @@ def import_book(session: Session, folder: Path, today: date, *, by: Person | Non
         change_alone(connection)
         files = _stage(connection, folder, paths)
         _check(connection, folder, files, today)
+        doubts = _doubts(connection, files)
         import_id = _write(connection, folder, files, by)
         for staged in (*_STAGED.values(), _STAGED_VERSIONS):
             staged.drop(connection, checkfirst=False)
     session.expire_all()
-    return BookImportResult(import_id, {file.table.name: file.count for file in files})
+    counts = {file.table.name: file.count for file in files}
+    return BookImportResult(import_id, counts, tuple(doubts.listed()), doubts.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,31 @@ def _check_rules(connection: Connection, file: _File) -> None:
         broken = connection.execute(text(rule), {"given": file.columns}, execution_options=_STREAMED)
         for number, says in broken:
             file.problems.add(says, number=number)
+
+
+def _doubts(connection: Connection, files: list[_File]) -> FileProblems:
+    """Return which names that the book does not have yet are doubtful."""
+    file = next((file for file in files if file.table is IDENTIFIERS), None)
+    if file is None:
+        return FileProblems("", "")
+    doubts = FileProblems(file.problems.file, file.problems.unit)
+    for scheme, value, row in connection.execute(_NEW_NAMES, execution_options=_STREAMED):
+        if verdict := doubt(scheme, value):
+            doubts.add(f"{scheme} {_shown(value)} {verdict}", number=row)
+    return doubts
+
+
+_NEW_NAMES = text(
+    """
+    SELECT s.scheme, s.value, min(s.row)
+    FROM staged_identifiers AS s
+    WHERE NOT EXISTS (
+        SELECT FROM security_identifiers AS known
+        WHERE (known.scheme, known.value, known.namespace) = (s.scheme, s.value, coalesce(s.namespace, ''))
+    )
+    GROUP BY s.scheme, s.value
+    """
+)
 
 
 def _write(connection: Connection, folder: Path, files: list[_File], by: Person | None) -> int:

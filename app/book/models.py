@@ -312,7 +312,7 @@ class CorporateAction(Base, app_may={"INSERT", "UPDATE"}):
     #: Of a split: so many new units for so many old ones.
     new_units: Mapped[Decimal | None]
     old_units: Mapped[Decimal | None]
-    #: Of a dividend or interest: what one unit (of a bond: of face value) gets.
+    #: Of a dividend or interest: what one unit (of a bond: of face value) gets, as it trades on the ex-date.
     amount: Mapped[Decimal | None]
     currency: Mapped[str | None]
 

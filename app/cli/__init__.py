@@ -16,6 +16,7 @@ from app.cli.database import migrate
 from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
 from app.cli.jobs import app as jobs_commands
+from app.cli.prices import app as prices_commands
 from app.cli.reconcile import reconcile
 from app.cli.report import report
 from app.cli.runs import app as runs_commands
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(book_commands)
 app.add_typer(accounts_commands)
 app.add_typer(securities_commands)
+app.add_typer(prices_commands)
 app.command("import")(import_statements)
 app.add_typer(statements_commands)
 app.command()(reconcile)

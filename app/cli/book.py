@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.terminal import output, plain_table
+from app.cli.terminal import messages, output, plain_table, printable
 
 app = typer.Typer(name="book", help="The platform's own book.", no_args_is_help=True)
 
@@ -40,3 +40,12 @@ def import_folder(
     for name, count in result.counts.items():
         table.add_row(name, f"{count:,}")
     output().print(table)
+    if result.doubts_count:
+        messages().print(f"Doubtful names, imported as they are: {result.doubts_count:,}")
+        for doubt in result.doubts:
+            messages().print(f"  {printable(str(doubt))}")
+        if result.doubts_count > len(result.doubts):
+            messages().print(f"  and {result.doubts_count - len(result.doubts):,} more")
+        messages().print(
+            "Statements are met by a name as it stands. `securities unmap` takes back one that is mistyped."
+        )

@@ -57,12 +57,12 @@ class Check:
     #: The address or file that is looked at.
     tried: str
     look: Callable[[], Finding]
-    #: The check without which this one can't be made.
-    needs: str = ""
+    #: The checks without which this one can't be made.
+    needs: tuple[str, ...] = ()
 
 
 def doctor() -> None:
-    """Look at the settings, broker, result backend, database, migrations, mappings, mail server and workers.
+    """Look at the settings, broker, result backend, database, migrations, mappings, prices, mail server and workers.
 
     Says of each what was tried, what answered, and what to do. Nothing is changed and no mail is sent. Exit code
     1 when something that is needed fails.
@@ -89,17 +89,19 @@ def _checks(settings: "Settings") -> list[Check]:
         Check("broker", broker, _look_at_broker),
         Check("result backend", backend, _look_at_result_backend),
         Check("database", database, _look_at_database),
-        Check("migrations", "", _look_at_migrations, needs="database"),
+        Check("migrations", "", _look_at_migrations, needs=("database",)),
         Check("mappings", str(settings.statement_mappings_dir), lambda: _look_at_mappings(settings)),
+        Check("prices", "", _look_at_prices, needs=("database", "migrations")),
         Check("mail", mail, lambda: _look_at_mail(settings)),
-        Check("workers", "", _look_at_workers, needs="broker"),
-        Check("messages", "", _look_at_refused_messages, needs="result backend"),
+        Check("workers", "", _look_at_workers, needs=("broker",)),
+        Check("messages", "", _look_at_refused_messages, needs=("result backend",)),
     ]
 
 
 def _look(check: Check, failed: set[str]) -> Finding:
-    if check.needs in failed:
-        return Finding(State.NOTE, f"not looked at, for that needs the {check.needs}")
+    for needed in check.needs:
+        if needed in failed:
+            return Finding(State.NOTE, f"not looked at, for that needs the {needed}")
     try:
         return check.look()
     except Exception as error:
@@ -216,6 +218,21 @@ def _look_at_mappings(settings: "Settings") -> Finding:
             "Files that such a mapping may be for are refused until it is put right; all others are read.",
         )
     return Finding(State.OK, f"all {len(mappings.usable)} can be used" if mappings.usable else "there is none")
+
+
+def _look_at_prices() -> Finding:
+    from app.database import session_scope
+    from app.market_data import count_quarantined
+
+    with session_scope() as session:
+        waiting = count_quarantined(session)
+    if not waiting:
+        return Finding(State.OK, "none waits in quarantine")
+    return Finding(
+        State.NOTE,
+        f"in quarantine, where they count for nothing: {waiting:,}",
+        "`python -m app prices quarantine` lists them; somebody must accept or drop them.",
+    )
 
 
 def _look_at_mail(settings: "Settings") -> Finding:

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
@@ -12,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from app.cli.terminal import cell, messages, output, plain_table, printable
-from app.errors import AppError, BadInputError
+from app.cli.patience import Patience
+from app.cli.terminal import cell, messages, output, plain_table
+from app.errors import BadInputError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from app.reconciliation import RunProgress
     from app.reports import RunDigest
 
-_LOOK_S = 0.1
-_SWEEP_S = 1
-#: Without a shard done for so long, it is worth asking whether any worker is there.
-_PATIENCE_S = 4
 _MOST_BREAKS = 100
 _MOST_LACKS = 25
 _INTERRUPTED = 130
@@ -101,49 +97,14 @@ def _follow(run_id: int) -> "RunProgress":
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"))
     with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"Run {run_id}", total=None)
-        moved_at = swept_at = time.monotonic()
-        done = -1
-        told = ""
+        patience = Patience("the run", console)
         while True:
             with session_scope() as session:
                 progress = run_progress(session, run_id)
-            now = time.monotonic()
-            if progress.shards_done != done:
-                done, moved_at = progress.shards_done, now
-                bar.update(task, total=progress.shards, completed=done)
+            bar.update(task, total=progress.shards, completed=progress.shards_done)
             if progress.is_over:
                 return progress
-            if now - swept_at >= _SWEEP_S:
-                swept_at = now
-                trouble = _sweep() or (_no_worker() if now - moved_at >= _PATIENCE_S else "")
-                if trouble and trouble != told:
-                    console.print(Text(trouble, style="yellow"))
-                told = trouble
-            time.sleep(_LOOK_S)  # the database sends no word of progress
-
-
-def _sweep() -> str:
-    """Publish jobs that stand still; return what is in the way, for a person to read."""
-    from app.jobs import sweep
-    from app.tasks import transport
-    from app.tasks.publisher import SILENT
-
-    try:
-        sweep(transport)
-    except SILENT as error:
-        return f"The broker does not answer ({printable(str(error))}); the run waits for it."
-    return ""
-
-
-def _no_worker() -> str:
-    """Return that no worker answers, if that is so, and how to start one."""
-    from app.tasks.health import has_worker
-
-    try:
-        answers = has_worker()
-    except AppError as error:
-        return printable(str(error))
-    return "" if answers else "No worker answers; the run waits for one. To start one: python run_celery.py worker"
+            patience.wait(progress.shards_done)
 
 
 def _show(session: "Session", run_id: int) -> None:

@@ -11,13 +11,15 @@ import typer
 from app.cli.accounts import From, To, day, days
 from app.cli.link_events import ByHand, Reason, print_history
 from app.cli.numbers import positive
-from app.cli.terminal import cell, facts, output, plain_table
+from app.cli.terminal import cell, complain, facts, messages, output, plain_table
 from app.errors import BadInputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from app.book import SecurityView
+    from app.market_data import Figi
+    from app.people import Person
 
 app = typer.Typer(name="securities", help="By which names custodians know securities.", no_args_is_help=True)
 
@@ -128,7 +130,7 @@ def map_(
     Without dates that is always. `--to` alone ends a name that is open, so that it can move to another security.
     Runs from now on go by it.
     """
-    from app.book import SecurityName, map_security
+    from app.book import SecurityName, doubt, map_security
     from app.database import session_scope
     from app.people import current_person
 
@@ -137,6 +139,8 @@ def map_(
     with session_scope() as session:
         span = map_security(session, security, name, first=day(first), last=day(last), by=person, reason=reason)
     output().print(cell(f"{name} is the name of security '{security}' {span}."))
+    if verdict := doubt(name.scheme, name.value):
+        messages().print(cell(f"It is doubtful: '{name.value}' {verdict}. `securities unmap` takes it back."))
 
 
 @app.command("unmap")
@@ -159,6 +163,81 @@ def unmap(
     with session_scope() as session:
         span = unmap_security(session, security, name, first=day(first), by=person, reason=reason)
     output().print(cell(f"{name} is not the name of security '{security}' any more; it was {span}."))
+
+
+@app.command("figi")
+def figi(
+    securities: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SECURITY]…", help="Only these, by code, tracked or not.", show_default=False),
+    ] = None,
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Give the securities the names that are found.")] = False,
+) -> None:
+    """Look up the FIGIs of tracked securities that have none, at OpenFIGI, by their other names.
+
+    A FIGI is found if all names lead to it alone: that of the share class, or where there is none, as of a bond, its
+    own. Without OPENFIGI_KEY that takes a minute for about 125 names.
+    """
+    from contextlib import closing
+    from datetime import UTC, datetime
+
+    from app.database import session_scope
+    from app.market_data import Figi, NoFigi, OpenFigi, ProviderError, find_figis, securities_without_figi
+    from app.people import current_person
+    from app.settings import get_settings
+
+    person = current_person() if write else None
+    with session_scope() as session:
+        lacking = securities_without_figi(session, securities or (), today=datetime.now(UTC).date())
+    for code in sorted(set(securities or ()) - {security.code for security in lacking}):
+        messages().print(cell(f"Security '{code}' has a FIGI."))
+    if not lacking:
+        output().print("No security lacks a FIGI.")
+        return
+    found: list[Figi | NoFigi] = []
+    failure: ProviderError | None = None
+    settings = get_settings()
+    with closing(OpenFigi(settings.openfigi_url, settings.openfigi_key.get_secret_value())) as api:
+        try:
+            for each in find_figis(api, lacking):
+                found.append(each)
+        except ProviderError as error:
+            failure = error
+    table = plain_table("security", "FIGI", "of the", "called there", "by, or why there is none")
+    for each in found:
+        if isinstance(each, Figi):
+            by = ", ".join(map(str, each.by))
+            table.add_row(cell(each.code), cell(each.figi), each.level, cell(each.name), cell(by))
+        else:
+            table.add_row(cell(each.code), "none", "", "", cell(each.why))
+    if found:
+        output().print(table)
+    figis = [each for each in found if isinstance(each, Figi)]
+    refused = _write_figis(figis, person) if person else 0
+    if failure:
+        messages().print(f"Not asked for: {len(lacking) - len(found):,} of {len(lacking):,}")
+        raise failure
+    if refused:
+        raise typer.Exit(1)
+
+
+def _write_figis(figis: "list[Figi]", person: "Person") -> int:
+    """Map each for itself, so that what is refused of one keeps no other back; return how many were refused."""
+    from app.book import SecurityName, map_security
+    from app.database import session_scope
+
+    refused = 0
+    for each in figis:
+        reason = f"OpenFIGI has it for {', '.join(map(str, each.by))}"
+        try:
+            with session_scope() as session:
+                map_security(session, each.code, SecurityName("FIGI", each.figi), by=person, reason=reason)
+        except BadInputError as error:
+            refused += 1
+            complain(f"security {each.code}: {error}")
+    output().print(f"Written: {len(figis) - refused:,}")
+    return refused
 
 
 @app.command("history")

@@ -2,5 +2,6 @@
 
 from app.notifications.failures import enqueue_failure_mail, enqueue_parked_mail
 from app.notifications.mail import check_mail_server, send_mail
+from app.notifications.notices import enqueue_notice
 
-__all__ = ["check_mail_server", "enqueue_failure_mail", "enqueue_parked_mail", "send_mail"]
+__all__ = ["check_mail_server", "enqueue_failure_mail", "enqueue_notice", "enqueue_parked_mail", "send_mail"]

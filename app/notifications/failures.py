@@ -4,19 +4,16 @@ import json
 import logging
 import socket
 from collections.abc import Sequence
-from email.utils import make_msgid
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from app.database import storable
-from app.jobs import enqueue, masked, times_put_back
+from app.jobs import masked, times_put_back
+from app.notifications.notices import MAIL_TASK, enqueue_notice
 from app.settings import get_settings
 
 logger = logging.getLogger(__name__)
-
-MAIL_TASK = "app.tasks.notifications.send_mail"
 
 
 def enqueue_parked_mail(session: Session, job: Row[Any], error: str) -> None:
@@ -68,14 +65,4 @@ def enqueue_failure_mail(
             error,
         ]
     )
-    enqueue(
-        session,
-        MAIL_TASK,
-        f"mail:{key}",
-        {
-            "to": settings.admin_email,
-            "subject": f"Task failed: {task}",
-            "text": storable(text),
-            "message_id": make_msgid(domain=settings.server_email.rpartition("@")[2].rstrip(">")),
-        },
-    )
+    enqueue_notice(session, key=key, subject=f"Task failed: {task}", text=text)

@@ -2,7 +2,7 @@
 
 -- name: value
 -- What a break is worth in the base currency: the remainder, or where explanations leave none the whole difference, at
--- the price that the statement gives, else the newest that is kept, and the newest reference rates.
+-- the price that the statement gives, else the newest that is kept, and the day's reference rates.
 UPDATE differences AS d
 SET
     value = round(abs(v.figure) * v.price * v.rate, 2),
@@ -22,11 +22,7 @@ FROM (
     SELECT
         x.custodian_account_id, x.subject, basis.figure, basis.is_quantity,
         CASE WHEN basis.is_quantity THEN coalesce(stated.price, kept.price) ELSE 1 END AS price,
-        CASE
-            WHEN stated.price IS NOT NULL THEN stated.currency
-            WHEN basis.is_quantity THEN kept.currency
-            ELSE x.currency
-        END AS currency,
+        priced.currency,
         CASE WHEN basis.is_quantity AND stated.price IS NULL THEN kept.price_date WHEN basis.is_quantity THEN x.as_of END
             AS price_date,
         CASE
@@ -34,7 +30,7 @@ FROM (
             WHEN stated.price IS NOT NULL THEN 'statement'
             ELSE kept.source
         END AS price_source,
-        fx.rate, fx.rate_date
+        fx.rate, least(fx.from_date, fx.to_date) AS rate_date
     FROM differences AS x
     CROSS JOIN LATERAL (
         SELECT
@@ -65,38 +61,16 @@ FROM (
         ORDER BY price_date DESC, version DESC
         LIMIT 1
     ) AS kept ON stated.price IS NULL
-    LEFT JOIN LATERAL (
-        SELECT
-            to_base.rate / from_euro.rate AS rate,
-            nullif(least(to_base.rate_date, from_euro.rate_date), DATE '9999-12-31') AS rate_date
-        FROM (
-            SELECT CASE
-                WHEN NOT basis.is_quantity THEN x.currency
-                WHEN stated.price IS NOT NULL THEN stated.currency
-                ELSE kept.currency
-            END AS currency
-        ) AS from_
-        CROSS JOIN LATERAL (
-            SELECT 1 AS rate, DATE '9999-12-31' AS rate_date
-            WHERE from_.currency IN ('EUR', :base_currency)
-            UNION ALL
-            (
-                SELECT rate, rate_date FROM fx_rates
-                WHERE currency = from_.currency AND rate_date <= x.as_of ORDER BY rate_date DESC LIMIT 1
-            )
-            LIMIT 1
-        ) AS from_euro
-        CROSS JOIN LATERAL (
-            SELECT 1 AS rate, DATE '9999-12-31' AS rate_date
-            WHERE :base_currency = 'EUR' OR from_.currency = :base_currency
-            UNION ALL
-            (
-                SELECT rate, rate_date FROM fx_rates
-                WHERE currency = :base_currency AND rate_date <= x.as_of ORDER BY rate_date DESC LIMIT 1
-            )
-            LIMIT 1
-        ) AS to_base
-    ) AS fx ON TRUE
+    -- OFFSET 0 has a currency's rate looked up once, and not once for each evidence that it comes from.
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN NOT basis.is_quantity THEN x.currency
+            WHEN stated.price IS NOT NULL THEN stated.currency
+            ELSE kept.currency
+        END AS currency
+        OFFSET 0
+    ) AS priced
+    LEFT JOIN LATERAL fx_rate(priced.currency, :base_currency, x.as_of) AS fx ON TRUE
     WHERE x.difference IS NOT NULL
 ) AS v
 WHERE (d.custodian_account_id, d.subject) = (v.custodian_account_id, v.subject);

@@ -8,7 +8,7 @@ from app.tasks.base import job_task
 from app.tasks.canary import canary
 from app.tasks.celery_app import app as celery_app
 from app.tasks.jobs import prune_jobs
-from app.tasks.market_data import sync_market_data
+from app.tasks.market_data import fetch_prices, sync_market_data
 from app.tasks.notifications import send_mail
 from app.tasks.publisher import transport
 from app.tasks.reconciliation import compare_shard, reconcile_account, reconcile_all_accounts
@@ -19,6 +19,7 @@ __all__ = [
     "celery_app",
     "collect_statements",
     "compare_shard",
+    "fetch_prices",
     "fetch_statements",
     "job_task",
     "prune_jobs",

@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from amqp.exceptions import ChannelError
 from kombu import Connection
 from kombu.entity import PERSISTENT_DELIVERY_MODE
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
@@ -139,6 +141,20 @@ def broker_connection() -> Connection:
         "socket_connect_timeout": _PATIENCE_S,
     }
     return connection
+
+
+def broker_client() -> Redis:
+    """Return the broker's Redis itself, for what all workers share beside messages; of no use to who keeps it.
+
+    Raises:
+        RedisError: it does not answer.
+    """
+    try:
+        with _channel() as channel:
+            return cast("Redis", channel.client)
+    except OperationalError as error:
+        # Who asks for the client knows Redis, and not Kombu.
+        raise RedisConnectionError(str(error)) from error
 
 
 @contextmanager

@@ -243,6 +243,7 @@ class Night:
         broker = f"redis://127.0.0.1:{servers.broker_relay.port}"
         return {
             "ENV_FILE": os.devnull,
+            "ECB_URL": "off",
             "DATABASE_URL": f"postgresql+psycopg://postgres@127.0.0.1:{servers.database_relay.port}/{self.database}",
             "CELERY_BROKER_URL": f"{broker}/0",
             "CELERY_RESULT_BACKEND": f"{broker}/1",

@@ -15,12 +15,16 @@ import psutil
 import pytest
 
 from tests.processes import PROJECT, start
+from tests.waiting import wait_until
 
 _NOT_CLONED = shutil.ignore_patterns(".git", ".venv", ".run", "logs", "__pycache__", ".*_cache", ".hypothesis")
 
 
 @pytest.fixture
-def clone(ofx_samples: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def clone(
+    ofx_samples: Path, bokeh_samples: Path, skfolio_samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    assert ofx_samples.parent == bokeh_samples.parent == skfolio_samples.parent
     # What this session's servers are must not reach the clone's.
     for name in ("DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "ENV_FILE"):
         monkeypatch.delenv(name, raising=False)
@@ -53,10 +57,29 @@ def demo(clone: Path, **environment: str) -> str:
     return ended.stdout
 
 
+def own_account(clone: Path) -> str:
+    """What the account of our own is worth, as `make run` says that one can look at it."""
+    return subprocess.run(
+        [sys.executable, "-m", "dev.own_account"],
+        cwd=clone,
+        env=os.environ | {"ENV_FILE": ".run/env"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
     first, second = demo(clone), demo(clone)
-    assert "15 breaks opened, 0 changed, 0 closed" in first
+    assert "17 breaks opened, 0 changed, 0 closed" in first
     assert "0 breaks opened, 0 changed, 0 closed" in second
+    assert "it may be a split 2:1, of which nothing is known" in first
+    assert re.search(r"^Price \d+ is accepted by ", first, re.MULTILINE)
+    assert "That fall is real" not in second
+    for output in (first, second):
+        assert "0 of 11 securities that were due are priced; 11 unasked" in output
+        assert "What OWN-GROWTH held on 2013-03-01, and what it was worth then, not today" in output
+        assert re.search(r"^total +186,965\.15$", output, re.MULTILINE)
     report = re.search(r"^\.run/reports/.*\.html$", second, re.MULTILINE)
     assert report
     assert "OKAFOR-BROKERAGE" in (clone / report[0]).read_text()
@@ -67,13 +90,16 @@ def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
     assert in_both[0] == in_both[1] != []
 
 
-def test_without_an_index_the_demo_goes_on_with_its_own_statements_on_any_terminal(clone):
+def test_without_an_index_the_demo_goes_on_with_its_own_statements_and_no_prices_on_any_terminal(clone):
     shutil.rmtree(clone / ".run" / "samples")
     output = demo(
         clone, PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="", PYTHONIOENCODING="ascii", PYTHONUTF8="0"
     )
     assert "can't be had" in output
     assert "The demo goes on with small statements of its own, in dev/demo_statements/" in output
+    assert "The sample prices of bokeh_sampledata 2026.1 can't be had" in output
+    assert "The demo goes on without prices; what OWN-GROWTH was worth is then not known." in output
+    assert re.search(r"^total +unknown$", output, re.MULTILINE)
     assert re.search(r"Run 1 .* is complete", output)
 
 
@@ -91,6 +117,7 @@ def test_the_stack_runs_in_the_foreground_until_ctrl_c_and_leaves_nothing(clone,
         assert address
         with urlopen(address[0]) as page:  # noqa: S310 (Flower, on loopback)
             assert page.status == 200
+        wait_until(lambda: re.search(r"^total +186,965\.15$", own_account(clone), re.MULTILINE) is not None, timeout=60)
         running = stack.children()
         stack.process.send_signal(signal.SIGINT)
         assert stack.process.wait(timeout=60) == 0

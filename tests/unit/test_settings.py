@@ -238,6 +238,25 @@ def test_lists_of_secrets_are_by_name_and_never_shown() -> None:
     assert (load().plaid_items, load().alpaca_accounts) == ({}, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "may_be"),
+    [
+        ("ALPHA_VANTAGE_KEY", "s3cret s3cret", "a key of letters"),
+        ("ALPHA_VANTAGE_KEY", "s3cret\N{ACUTE ACCENT}", "a key of letters"),
+        ("ALPACA_DATA_KEY", "s3cret", "KEY:SECRET"),
+        ("ALPACA_DATA_KEY", "main:key:s3cret", "KEY:SECRET"),
+        ("ALPACA_DATA_KEY", "key:", "KEY:SECRET"),
+    ],
+)
+def test_a_bad_key_of_a_provider_of_prices_is_told_without_it(name: str, value: str, may_be: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        load(**{name: value})
+
+    assert str(caught.value).startswith(f'{name} (environment) is "***"; it may be ')
+    assert may_be in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["PLAID_ACCESS_TOKENS", "ALPACA_KEYS"])
 @pytest.mark.parametrize(
     "value", ["s3cret", "Main:s3cret:s3cret:x", "a:s3cret,a:s3cret", "a:s3cret:s3cret,", "a::", "../a:s3cret"]
@@ -321,6 +340,14 @@ def test_names_that_are_nearly_right_and_lines_without_effect_are_told(tmp_path:
         f"{file} line 5: EMAIL_USE_SSL is no setting; is it EMAIL_USE_TLS?",
     ]
     assert env_file_warnings(None) == []
+
+
+def test_the_ecb_is_asked_at_its_address_unless_that_is_off() -> None:
+    assert load().ecb_folder_url == load(ECB_URL="").ecb_folder_url == "https://www.ecb.europa.eu/stats/eurofxref"
+    assert load(ECB_URL="http://127.0.0.1:8080/rates/").ecb_folder_url == "http://127.0.0.1:8080/rates"
+    assert load(ECB_URL="off").ecb_folder_url is None
+    with pytest.raises(BadInputError, match="it may be the address of an API, starting with https://, or off"):
+        load(ECB_URL="none")
 
 
 def test_the_example_names_every_setting_and_fits_the_defaults() -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from app.database import copy_lines
 from app.statements.tables.convert import Chunk
 from app.statements.tables.source import Ints
 
@@ -93,16 +93,3 @@ class CopyRows:
         keys = np.sort(statements * (len(self._instruments) + 1) + instruments + 1)
         same = keys[1:][keys[1:] == keys[:-1]]
         self._suspect[same // (len(self._instruments) + 1)] = True
-
-
-def copy_lines(columns: list[Any]) -> memoryview:
-    """Return rows as COPY's text; the first column is an array, others may be the same for all rows."""
-    texts = [column if isinstance(column, pa.Scalar) else column.cast(pa.string()) for column in columns]
-    texts[-1] = pc.binary_join_element_wise(pc.fill_null(texts[-1], "\\N"), "", "\n")
-    rows = pc.binary_join_element_wise(*texts, "\t", null_handling="replace", null_replacement="\\N")
-    # The texts of an array stand one after the other in its buffer, which so is what COPY reads.
-    _, offsets, data = rows.buffers()
-    if data is None:
-        return memoryview(b"")
-    end = np.frombuffer(offsets, dtype=np.int32)[len(rows)]
-    return memoryview(data)[:end]

@@ -21,11 +21,12 @@ from psycopg import Connection
 from sqlalchemy.orm import Session
 
 from app.book import MOST_LISTED, FileProblems, instrument_ids
+from app.database import copy_lines
 from app.statements.gate import Finding, judge_inverted, judge_vanished
 from app.statements.rows import StatementError
 from app.statements.tables.alike import unlike
 from app.statements.tables.convert import Converter
-from app.statements.tables.copy import CopyRows, copy_lines
+from app.statements.tables.copy import CopyRows
 from app.statements.tables.mapping import Mapping
 from app.statements.tables.source import Ints, Source
 

@@ -9,7 +9,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from app.database import get_engine
+from tests import factories as make
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, run
+from tests.integration.market_data.quotes import quote, store
 
 
 def findings(text: str) -> dict[str, str]:
@@ -66,6 +68,7 @@ def test_all_is_well(database, broker, worker):
     assert " PostgreSQL " in told["database"]
     assert told["migrations"].startswith("ok the tables are at ")
     assert told["mappings"].startswith("ok ")
+    assert told["prices"] == "ok none waits in quarantine"
     assert told["mail"].startswith("note no mail is sent: EMAIL_HOST is empty")
     assert told["workers"].startswith("ok worker@")
 
@@ -90,6 +93,7 @@ def test_whatever_fails_is_named_with_its_masked_address_and_what_to_do(database
     assert told["database"].startswith("FAILED postgresql+psycopg://ada:***@127.0.0.1:1/book the database does not")
     assert "DATABASE_URL" in told["database"]
     assert told["migrations"] == "note not looked at, for that needs the database"
+    assert told["prices"] == "note not looked at, for that needs the database"
     assert told["workers"] == "note not looked at, for that needs the broker"
     assert told["mail"].startswith("FAILED 127.0.0.1:1 ")
     assert "EMAIL_HOST" in told["mail"]
@@ -103,6 +107,7 @@ def test_tables_that_are_not_there_are_a_failure_that_names_the_cure(empty_datab
     assert told["database"].startswith("ok ")
     assert told["migrations"].startswith("FAILED the tables are not there")
     assert "`python -m app migrate`" in told["migrations"]
+    assert told["prices"] == "note not looked at, for that needs the migrations"
 
 
 def test_tables_of_a_later_version_are_worth_a_note_and_left_alone(database, broker):
@@ -125,6 +130,18 @@ def test_each_mistake_in_a_mapping_is_told_with_its_file(database, broker, tmp_p
     assert told["mappings"].startswith(f"note {tmp_path} {tmp_path}/a.toml: ")
     assert "a.toml: kustodian is no key here; is it custodian?" in told["mappings"]
     assert f" {tmp_path}/b.toml: it is no TOML" in told["mappings"]
+
+
+def test_prices_in_quarantine_are_worth_a_note(session, broker):
+    for code in ("ACME", "ZINC"):
+        store(session, [quote(make.security(session, code), "0")])
+    session.commit()
+    done = run("doctor")
+    assert done.returncode == 0
+    assert findings(done.stdout)["prices"] == (
+        "note in quarantine, where they count for nothing: 2 `python -m app prices quarantine` lists them; somebody"
+        " must accept or drop them."
+    )
 
 
 def test_no_worker_is_worth_a_note(database, broker):

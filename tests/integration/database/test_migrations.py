@@ -35,9 +35,13 @@ STRUCTURE = """
         CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, pg_get_expr(d.adbin, d.adrelid), a.attidentity
     )
     FROM pg_attribute AS a
-    JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r'
+    JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
     LEFT JOIN pg_attrdef AS d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
     WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT format('%s by %s', c.oid::regclass, pg_get_partkeydef(c.oid))
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'p'
     UNION ALL
     SELECT format('%s %s: %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
     FROM pg_constraint
@@ -45,7 +49,7 @@ STRUCTURE = """
     UNION ALL
     SELECT pg_get_indexdef(c.oid)
     FROM pg_class AS c
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'i'
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('i', 'I')
     UNION ALL
     SELECT format('%s %s %s %s %s', sequencename, data_type, start_value, increment_by, cycle)
     FROM pg_sequences

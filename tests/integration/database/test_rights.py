@@ -97,6 +97,16 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
     (tmp_path / "prices" / "p.csv").write_text(f"{header}{datetime.now(UTC).date()},CUSIP,C-PRICED,,12.34,USD\n")
     celery_app.send_task("app.tasks.reconciliation.sync_market_data").get(timeout=60)
     assert query("SELECT version FROM prices WHERE security_id = :id", id=security) == [(1,)]
+    # Prices of other months, whose tables are not there yet.
+    old = ("2001-02-03,CUSIP,C-PRICED,,1,EUR", "2002-03-04,CUSIP,C-PRICED,,1,EUR", "1999-12-31,CUSIP,C-PRICED,,12,USD")
+    (tmp_path / "prices" / "p.csv").write_text(header + "".join(f"{line}\n" for line in old))
+    celery_app.send_task("app.tasks.reconciliation.sync_market_data").get(timeout=60)
+    succeed("prices", "quarantine", "accept", "1", "--reason", "it was in euros then")
+    succeed("prices", "quarantine", "drop", "2", "--reason", "it was not")
+    assert run("prices", "coverage").returncode == 1
+    days = "SELECT price_date::text FROM prices WHERE security_id = :id AND price_date < '2003-01-01' ORDER BY 1"
+    assert query(days, id=security) == [("1999-12-31",), ("2001-02-03",)]
+    assert query("SELECT DISTINCT db_user FROM quarantined_prices") == [(ROLE,)]
 
     with session_scope() as session:
         failed = enqueue(session, "no.such.task", "failed", queue="nobody's")
@@ -128,6 +138,10 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
         "DELETE FROM statement_transactions",
         "DELETE FROM statements",
         "UPDATE prices SET price = 1",
+        "DELETE FROM prices",
+        "DELETE FROM quarantined_prices",
+        "DELETE FROM price_batches",
+        "CREATE TABLE public.prices_2030_01 PARTITION OF prices FOR VALUES FROM ('2030-01-01') TO ('2030-02-01')",
         "UPDATE book_imports SET source = ''",
         "UPDATE job_events SET reason = ''",
         "DELETE FROM job_events",

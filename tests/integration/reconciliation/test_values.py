@@ -1,13 +1,15 @@
 """What a break is worth, in the base currency, and with which price and rate that was found."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import insert
 
-from app.market_data.models import FxRate, Price
+from app.market_data import NoRate, exchange_rate
+from app.market_data.models import FxRate
 from app.reconciliation import list_breaks
+from app.settings import get_settings
 from tests import factories as make
 from tests.factories import DAY
 
@@ -18,12 +20,7 @@ def share(session):
 
 
 def price(session, security_id, amount, *, day=DAY, version=1, currency="USD"):
-    session.execute(
-        insert(Price).values(
-            security_id=security_id, price_date=day, version=version, price=Decimal(amount), currency=currency,
-            source="prices.csv line 2",
-        )
-    )  # fmt: skip
+    make.price(session, security_id, day, amount, version=version, currency=currency, source="prices.csv line 2")
 
 
 def rate(session, currency, amount, day=DAY):
@@ -68,7 +65,7 @@ def test_a_bonds_price_is_a_percentage_of_its_face_value(session, account, custo
     assert only(session).value == 9850
 
 
-def test_cash_is_valued_at_the_newest_rates(session, account, custody, reconcile):
+def test_cash_is_valued_at_the_rates_of_its_day(session, account, custody, reconcile):
     rate(session, "USD", "1.10")
     rate(session, "GBP", "0.80", day=date(2026, 3, 6))
     rate(session, "GBP", "0.88", day=date(2026, 3, 9))
@@ -79,6 +76,38 @@ def test_cash_is_valued_at_the_newest_rates(session, account, custody, reconcile
     assert only(session).valuation == {
         "currency": "USD", "figure": "-20", "rate": "1.25", "rate_date": "2026-03-09",
     }  # fmt: skip
+
+
+def test_a_rate_counts_for_as_long_as_the_longest_holiday_and_then_there_is_none(session, account, custody, reconcile):
+    rate(session, "USD", "1.10")
+    rate(session, "GBP", "0.88", day=DAY - timedelta(days=5))
+    rate(session, "JPY", "170", day=DAY - timedelta(days=6))
+    make.book(session, account, cash={"GBP": "100", "JPY": "100"})
+    make.statement(session, custody, cash={"GBP": "80", "JPY": "80"})
+    reconcile()
+    told = {view.what: (view.value, view.valuation.get("lacks")) for view in list_breaks(session)}
+    assert told == {"cash GBP": (Decimal("25.00"), None), "cash JPY": (None, "rate of JPY")}
+
+
+@pytest.mark.parametrize("base", ["USD", "EUR", "GBP"])
+@pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "ISK"])
+def test_a_break_is_valued_at_the_rate_that_everybody_else_is_told(
+    session, account, custody, reconcile, monkeypatch, currency, base
+):
+    monkeypatch.setenv("BASE_CURRENCY", base)
+    get_settings.cache_clear()
+    for code, amount, days in (("USD", "1.10", 0), ("GBP", "0.88", 1), ("JPY", "170", 5), ("ISK", "140", 6)):
+        rate(session, code, amount, day=DAY - timedelta(days=days))
+    make.book(session, account, cash={currency: "100000"})
+    make.statement(session, custody, cash={currency: "90000"})
+    reconcile()
+    told = exchange_rate(session, currency, base, DAY)
+    if isinstance(told, NoRate):
+        assert (only(session).value, only(session).valuation["lacks"]) == (None, f"rate of {currency}")
+    else:
+        assert only(session).value == round(10_000 * told.rate, 2)
+        dates = [day for day in (told.from_date, told.to_date) if day is not None]
+        assert only(session).valuation.get("rate_date") == (min(dates).isoformat() if dates else None)
 
 
 @pytest.mark.parametrize(("currency", "value"), [("USD", "20"), ("EUR", "22.0")])

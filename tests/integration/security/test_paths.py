@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.errors import BadInputError
-from app.market_data.reference_rates import _text as read_rates
+from app.market_data import sync_reference_rates
 from app.settings import get_settings
 from app.statements.sources.inbox import collect_inbox, incoming_folder
 from app.statements.tables.mapping import load_mappings
@@ -78,11 +77,8 @@ def test_a_mappings_pattern_reaches_no_file_outside_of_the_inbox(inbox, tmp_path
     assert (tmp_path / "outside.csv").read_text() == HEADER + ROW
 
 
-def test_an_archive_of_rates_is_read_and_not_unpacked(tmp_path):
+def test_an_archive_of_rates_is_read_and_not_unpacked(session, tmp_path):
     with zipfile.ZipFile(tmp_path / "rates.zip", "w") as archive:
-        archive.writestr("../../escaped.csv", "Date,USD\n")
-    assert read_rates(tmp_path / "rates.zip") == ("ECB, rates.zip", "Date,USD\n")
+        archive.writestr("../../escaped.csv", "Date,USD\n2024-01-31,1.1\n")
+    assert sync_reference_rates(session, tmp_path / "rates.zip", now=NOW).new_rates == 1
     assert [path.name for path in tmp_path.iterdir()] == ["rates.zip"]
-    (tmp_path / "rates.zip").write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(BadInputError):
-        read_rates(tmp_path / "nowhere.zip")

@@ -17,9 +17,9 @@ from app.statements.sources import Patience, fetch_statements
 from app.tasks.statements import collect_statements
 from app.tasks.statements import fetch_statements as fetch_task
 from tests import factories as make
+from tests.api_server import Provider, Reply, provider
 from tests.integration.cli.commands import lines, run
 from tests.integration.statements import test_fetch_alpaca, test_fetch_plaid
-from tests.integration.statements.providers import Provider, Reply, provider
 
 NOW = datetime(2026, 1, 30, 23, 30, tzinfo=UTC)
 ONCE = Patience(attempts=1)

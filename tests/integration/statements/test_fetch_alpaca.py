@@ -10,7 +10,7 @@ import pytest
 from app.statements.formats import alpaca_json
 from app.statements.sources.alpaca import AlpacaKeys, fetch_alpaca
 from app.statements.sources.exchange import Patience, SourceError
-from tests.integration.statements.providers import Provider, Question, Reply, provider
+from tests.api_server import Provider, Question, Reply, provider
 
 NOW = datetime(2026, 1, 30, 23, 30, tzinfo=UTC)
 KEY = "key-of-the-account"

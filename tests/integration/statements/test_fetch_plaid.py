@@ -11,7 +11,7 @@ import pytest
 from app.statements.formats import plaid_json
 from app.statements.sources.exchange import Patience, SourceError
 from app.statements.sources.plaid import PlaidKeys, fetch_plaid
-from tests.integration.statements.providers import Provider, Question, Reply, provider
+from tests.api_server import Provider, Question, Reply, provider
 
 #: Half past one at night in UTC is the evening before in New York.
 NOW = datetime(2026, 1, 31, 1, 30, tzinfo=UTC)

