@@ -140,7 +140,6 @@ def _sync(stack: processes.Stack, securities: int) -> dict[str, Any]:
         "sync_allowed_s": round(allowed_s, 2),
         "sync_vs_bucket": round(allowed_s / seconds, 3),
         "sync_requests": -(-securities // BATCH),
-        "one_by_one_s": round(securities * (_ANSWER_S + 60 / TOKENS_A_MINUTE), 1),
     }
 
 

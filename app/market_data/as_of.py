@@ -55,13 +55,18 @@ def prices_as_of(
         parts.append(_OF_MONTH.format(asked=asked, newest=newest))
     if parts:
         query = _AS_OF.format(by_month="\nUNION ALL\n".join(parts), newest=_NEWEST.format(table="prices"))
-        for place, *price in session.connection().exec_driver_sql(query, values):
+        for place, *price in session.connection().exec_driver_sql(query, values).all():
             found[place] = HeldPrice._make(price)
     return found
 
 
+# Compiling a plan of hundreds of months takes longer than carrying it out.
 _MONTHS = text(
-    "SELECT relname FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'prices'::regclass)"
+    """
+    SELECT relname, set_config('jit', 'off', TRUE)
+    FROM pg_class
+    WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'prices'::regclass)
+    """
 )
 
 _NEWEST = """
