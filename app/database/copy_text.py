@@ -1,7 +1,32 @@
-"""Puts rows together as the text that COPY takes, a whole batch at a time."""
+"""Writes rows by COPY: one by one, or as the text that it takes, a whole batch at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import psycopg
+from sqlalchemy.orm import Session
+
+
+@contextmanager
+def copy_into(session: Session, target: str) -> Iterator[psycopg.Copy]:
+    """Write into a table, in the session's transaction, while the block runs.
+
+    Args:
+        session: the transaction.
+        target: the table and its columns, as the program has them: `prices (security_id, price_date)`.
+    """
+    connection = session.connection().connection.driver_connection
+    assert connection is not None  # noqa: S101 (the session is in a transaction)
+    with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+        yield copy
+
+
+def copy_rows(session: Session, target: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows, each with a value for each column of the target; see `copy_into`."""
+    with copy_into(session, target) as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 def copy_lines(columns: Sequence[Any]) -> memoryview:

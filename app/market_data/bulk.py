@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.book import EVER, FOREVER
-from app.database import copy_lines, storable
+from app.database import copy_into, copy_lines, storable
 from app.market_data.backfill import Backfill
 from app.market_data.checks import REPEATS, TRADED, UNLIKE_PAID, USUAL_GAP_DAYS, WIDEST
 from app.market_data.due import directory
@@ -161,9 +161,7 @@ class Load:
             pa.scalar(self._now.isoformat()),
             pa.array(np.full(len(rows), self._batch.id)),
         ]
-        connection = self._session.connection().connection.driver_connection
-        assert connection is not None  # noqa: S101 (the session is in a transaction)
-        with connection.cursor() as cursor, cursor.copy(f"COPY prices ({COPIED}) FROM STDIN") as copy:
+        with copy_into(self._session, f"prices ({COPIED})") as copy:
             copy.write(copy_lines(columns))
         self.result.new_prices += len(rows)
 
@@ -213,7 +211,8 @@ class _Known:
         self.ids: _Ints = np.array([row.id for row in rows], dtype=np.int64)
         self.place_of = {row.id: place for place, row in enumerate(rows)}
         self.currency_codes = {code: number for number, code in enumerate(dict.fromkeys(row.currency for row in rows))}
-        self.currencies: _Ints = np.array([self.currency_codes[row.currency] for row in rows], dtype=np.int64)
+        # One more than there are securities: rows that are about none look at the first.
+        self.currencies: _Ints = np.array([*(self.currency_codes[row.currency] for row in rows), -1], dtype=np.int64)
         self._are_traded: _Bools = np.array([row.asset_class in TRADED for row in rows], dtype=bool)
         self._days: _Ints = np.full(len(rows), _NEVER)
         self._closes: _Floats = np.full(len(rows), np.nan)

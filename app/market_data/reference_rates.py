@@ -19,6 +19,7 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.database import copy_rows
 from app.errors import AppError, BadInputError
 from app.market_data import ecb
 from app.market_data.models import FxRate
@@ -99,14 +100,7 @@ def _load(session: Session, data: bytes, name: str, now: datetime) -> tuple[int,
     """
     rows = list(_rates(name, _document(data, name), now.astimezone(ecb.ZONE).date()))
     session.execute(_STAGE)
-    connection = session.connection().connection.driver_connection
-    assert connection is not None  # noqa: S101 (the session is in a transaction)
-    with (
-        connection.cursor() as cursor,
-        cursor.copy("COPY published_rates (currency, rate_date, rate, source) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
+    copy_rows(session, "published_rates (currency, rate_date, rate, source)", rows)
     new = len(session.execute(_ADD).all())
     changed = session.execute(_CHANGED).all()
     session.execute(_UNSTAGE)

@@ -13,7 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from app.calendars import today_at
-from app.database import storable
+from app.database import copy_rows, storable
 from app.market_data.checks import REPEATS, TRADED, Known, KnownClose, check
 from app.market_data.exchanges import EXCHANGES, calendar_of
 from app.market_data.providers.terms import Quote
@@ -300,11 +300,7 @@ def _copy(session: Session, rows: Sequence[tuple[Any, ...]], *, batch_id: int, n
     if not rows:
         return
     make_months(session, (row[1] for row in rows))
-    connection = session.connection().connection.driver_connection
-    assert connection is not None  # noqa: S101 (the session is in a transaction)
-    with connection.cursor() as cursor, cursor.copy(f"COPY prices ({COPIED}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row((*row, now, batch_id))
+    copy_rows(session, f"prices ({COPIED})", ((*row, now, batch_id) for row in rows))
 
 
 def _doubtful(quote: Quote, doubts: list[dict[str, str]]) -> dict[str, Any]:

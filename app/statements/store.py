@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.book import Instrument, InstrumentName
+from app.database import copy_rows
 from app.statements.gate import Before, Finding
 from app.statements.models import Statement, StatementCash, StatementPosition
 from app.statements.rows import CashRow, ParsedStatement, PositionRow, TransactionRow
@@ -104,7 +105,7 @@ def store_statement(
     def instrument(row: PositionRow | TransactionRow) -> int | None:
         return None if row.scheme is None else instruments[_name(row, statement)]
 
-    _copy(
+    copy_rows(
         session,
         "statement_positions (statement_id, row, line, instrument_id, quantity, price, market_value, currency,"
         " sub_account)",
@@ -116,7 +117,7 @@ def store_statement(
             for number, row in enumerate(statement.positions or (), start=1)
         ),
     )  # fmt: skip
-    _copy(
+    copy_rows(
         session,
         "statement_cash (statement_id, row, line, currency, amount)",
         (
@@ -124,7 +125,7 @@ def store_statement(
             for number, row in enumerate(statement.cash or (), start=1)
         ),
     )
-    _copy(
+    copy_rows(
         session,
         "statement_transactions (statement_id, row, line, reference, kind, instrument_id, trade_date, settle_date,"
         " quantity, price, amount, currency, description, group_reference, fx_rate)",
@@ -167,11 +168,3 @@ def _opening(rows: tuple[CashRow, ...] | None) -> list[dict[str, Any]] | None:
 
 def _plain(amount: Decimal) -> str:
     return f"{amount:f}"
-
-
-def _copy(session: Session, target: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    connection = session.connection().connection.driver_connection
-    assert connection is not None  # noqa: S101 (the session is in a transaction)
-    with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)

@@ -200,3 +200,9 @@ def test_the_command_loads_files_says_what_it_did_and_needs_a_person_for_what_is
     done = run("prices", "backfill", str(tmp_path / "none.csv"))
     assert done.returncode == 2
     assert "none.csv: it can't be read to its end as a file of prices (" in done.stderr
+
+
+def test_a_book_that_tracks_nothing_has_nothing_priced(session, tmp_path):
+    rows = [(str(FIRST), "CUSIP", "C-A", "", "10", "USD"), (str(FIRST), "CUSIP", "C-A", "", "soon", "USD")]
+    done = backfill(session, write(tmp_path / "history.csv", rows))
+    assert (done.rows, done.new_prices, done.untracked, done.refused_count) == (2, 0, 1, 1)

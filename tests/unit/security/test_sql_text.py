@@ -10,6 +10,8 @@ PROJECT = Path(__file__).parents[3]
 FOLDERS = ("app", "benchmarks", "dev", "library")
 #: What takes SQL as its first argument.
 TAKES_SQL = {"text", "execute", "executemany", "exec_driver_sql", "stream", "copy", "scalars", "scalar"}
+#: What takes a part of a statement as its second.
+TAKES_TARGET = {"copy_into", "copy_rows"}
 
 #: Files that put SQL together, each with what it puts there: none of it comes from outside.
 EXCEPTIONS = {
@@ -17,6 +19,7 @@ EXCEPTIONS = {
     "app/book/importer.py": "the same; a file's column that is not among them is refused before",
     "app/book/instruments.py": "queries that several statements of the file have in common",
     "app/book/rules.py": "the same",
+    "app/database/copy_text.py": "names of tables and columns, which its callers spell out",
     "app/jobs/sweep.py": "a constant, without which PostgreSQL would not see that an index has the rows",
     "app/market_data/bulk.py": "names of columns",
     "app/market_data/coverage.py": "a number",
@@ -25,7 +28,6 @@ EXCEPTIONS = {
     "app/market_data/store.py": "the same expression; names of columns",
     "app/reconciliation/compare.py": "names of scratch tables",
     "app/reconciliation/links.py": "queries that several statements of the file have in common",
-    "app/statements/store.py": "names of tables and columns, which its callers spell out",
     "app/statements/tables/load.py": "names of tables and columns of app/statements/tables/copy.py",
     "app/database/migrations/": "names of tables and columns that stand in the same migration",
     "benchmarks/market_data.py": "numbers, names of columns, and of partitions as the catalogue has them",
@@ -39,8 +41,13 @@ def put_together(source: str) -> list[int]:
     return sorted(
         call.lineno
         for call in ast.walk(ast.parse(source))
-        if isinstance(call, ast.Call) and call.args and _name(call.func) in TAKES_SQL and _is_put_together(call.args[0])
+        if isinstance(call, ast.Call) and any(_is_put_together(argument) for argument in _sql(call))
     )
+
+
+def _sql(call: ast.Call) -> list[ast.expr]:
+    name = _name(call.func)
+    return call.args[:1] if name in TAKES_SQL else call.args[1:2] if name in TAKES_TARGET else []
 
 
 def _name(function: ast.expr) -> str:
@@ -92,6 +99,7 @@ def test_the_linter_looks_for_it_in_the_whole_program():
         'cursor.execute("SELECT %s" % value)',
         'cursor.execute("SELECT {}".format(value))',
         'op.execute(f"SET x = {value}")',
+        'copy_rows(session, f"prices ({value})", rows)',
     ],
 )
 def test_text_with_a_value_in_it_is_found(line):
