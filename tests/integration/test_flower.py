@@ -99,7 +99,8 @@ def test_it_shows_what_waits_and_who_works(flower: Flower, tmp_path: Path, broke
     assert queue[1] == "3"
 
     with start_worker(tmp_path, name="clerk", concurrency=1):
-        workers = json.loads(get(port, "/api/workers?refresh=true"))
+        # Flower waits a second for workers' answers, and shows none when they take longer.
+        workers = wait_until(lambda: json.loads(get(port, "/api/workers?refresh=true")))
         ((name, about),) = workers.items()
         assert name.startswith("clerk@")
         assert [queue["name"] for queue in about["active_queues"]] == ["celery"]

@@ -203,6 +203,7 @@ def test_a_sync_that_is_waited_for_ends_with_what_it_came_to(session, folder, wo
 
 def test_a_sync_that_can_not_be_is_told_with_its_job(session, celery_app, worker, monkeypatch):
     monkeypatch.setenv("PRICE_PROVIDERS", "nobody")
+    monkeypatch.setenv("JOBS_MAX_ATTEMPTS", "1")
     worker()
     done = run("prices", "sync", "--wait")
     assert (done.returncode, done.stderr) == (1, "")
