@@ -291,6 +291,14 @@ class BookTransaction(Base, app_may={"INSERT", "UPDATE"}):
         CheckConstraint("abs(quantity) < 1e18 AND abs(amount) < 1e18", name="finite"),
         Index("book_transactions_unsettled_idx", "account_id", "settle_date", "trade_date"),
         Index("book_transactions_traded_idx", "account_id", "trade_date"),
+        Index(
+            "book_transactions_paid_idx",
+            "security_id",
+            "currency",
+            "trade_date",
+            "id",
+            postgresql_where=text("kind IN ('buy', 'sell') AND quantity <> 0 AND amount <> 0"),
+        ),
     )
 
 

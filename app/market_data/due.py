@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.calendars import last_ended_business_day
-from app.market_data.exchanges import EXCHANGES, calendar_of
-from app.market_data.providers.terms import Asked, Name, Provider
+from app.market_data.exchanges import EXCHANGES, WEEKDAYS, calendar_of
+from app.market_data.providers.terms import Asked, Name, Provider, Terms
 from app.market_data.sources import Directory
 
 #: So many days are asked for of a security that was never priced, and at most of one that was.
@@ -55,9 +56,17 @@ class Candidate:
         """Whether it has a price of that day, or of a later one."""
         return self.priced_to is not None and self.priced_to >= day
 
+    def last_session(self, terms: Terms, now: datetime) -> date:
+        """Return the newest session whose close a provider of these terms has."""
+        then = now - terms.delay
+        if self.calendar == WEEKDAYS:
+            # That calendar's days end at midnight in UTC, so it is told what the provider's clock shows.
+            then = then.astimezone(ZoneInfo(terms.time_zone)).replace(tzinfo=UTC)
+        return last_ended_business_day(self.calendar, then)
+
     def asked_of(self, provider: Provider, symbol: str, now: datetime) -> Asked | None:
         """Return what to ask a provider for; None if it has nothing yet that is not known."""
-        last = last_ended_business_day(self.calendar, now - provider.terms.delay)
+        last = self.last_session(provider.terms, now)
         if self.priced_to is None:
             first = last - _FIRST_DAYS
         elif self.priced_to >= last:

@@ -90,7 +90,14 @@ class OpenFigi:
         """
         self.terms = _WITH_KEY if key else _WITHOUT_KEY
         headers = {"X-OPENFIGI-APIKEY": key} if key else {}
-        self._client = Client("OpenFIGI", base_url, keys_in="OPENFIGI_KEY", headers=headers, patience=patience)
+        self._client = Client(
+            "OpenFIGI",
+            base_url,
+            keys_in="OPENFIGI_KEY",
+            headers=headers,
+            patience=patience,
+            secrets=[key] if key else [],
+        )
         self._clock = clock
         self._sleep = sleep
         self._asked: deque[float] = deque(maxlen=self.terms.limits[0].tokens)
@@ -132,7 +139,8 @@ class OpenFigi:
         if reply.status == _TOO_MANY_JOBS:
             return None
         if not reply.is_ok:
-            raise self._client.error(f"it refuses what it is asked (status {reply.status}): {reply.body[:100]!r}")
+            said = self._client.shown(reply.body.decode(errors="backslashreplace"))
+            raise self._client.error(f"it refuses what it is asked (status {reply.status}): {said!r}")
         answers = self._client.json(reply)
         if not isinstance(answers, list) or len(answers) != len(batch) or not all(map(_is_answer, answers)):
             raise self._client.error(f"its answer is not one for each of {len(batch)} jobs")

@@ -10,12 +10,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.calendars import last_ended_business_day
 from app.database import storable
 from app.jobs import enqueue
 from app.market_data.due import Candidate, candidates
 from app.market_data.models import PriceBatch, PriceSync
-from app.market_data.providers.terms import Asked, Provider
+from app.market_data.providers.terms import Asked, Provider, Terms
 from app.market_data.sources import Sources
 
 #: The task that asks for a batch.
@@ -27,6 +26,8 @@ _LAP_PAUSE_S = 60.0
 _REASON_LENGTH = 300
 #: What a security that got no price was, by what counts more.
 _OUTCOMES = ("quarantined", "stale", "refused", "failed", "unasked")
+#: Of a security that no provider can have.
+_NOBODYS = Terms(batch_size=None, delay=timedelta(0))
 TOO_LATE = "the deadline came before its turn"
 
 
@@ -153,12 +154,12 @@ class Plan:
 
     def _lacks(self, candidate: Candidate) -> date | None:
         """Return the newest session of which the first provider that can have it has the close, if that is missing."""
-        delays = [
-            provider.terms.delay
+        able = [
+            provider.terms
             for provider in self._sources.providers
             if (symbol := candidate.symbol_at(provider)) and not candidate.is_refused(provider, symbol, self.now)
         ]
-        day = last_ended_business_day(candidate.calendar, self.now - (delays[0] if delays else timedelta(0)))
+        day = candidate.last_session(able[0] if able else _NOBODYS, self.now)
         return None if candidate.is_priced_to(day) else day
 
     def _choose(self, item: Item) -> _Choice | None:

@@ -255,16 +255,20 @@ _SPLITS = text(
 
 _PAID = text(
     """
-    SELECT DISTINCT ON (t.security_id) t.security_id, t.trade_date, abs(t.amount / t.quantity) AS paid
-    FROM book_transactions AS t
-    JOIN securities AS s ON s.id = t.security_id
-    WHERE t.security_id = ANY(:security_ids)
-        AND s.asset_class = ANY(:traded)
-        AND t.kind IN ('buy', 'sell')
-        AND t.quantity <> 0
-        AND t.amount <> 0
-        AND t.currency = s.currency
-    ORDER BY t.security_id, t.trade_date DESC, t.id DESC
+    SELECT s.id AS security_id, newest.trade_date, abs(newest.amount / newest.quantity) AS paid
+    FROM securities AS s
+    CROSS JOIN LATERAL (
+        SELECT trade_date, amount, quantity
+        FROM book_transactions
+        WHERE security_id = s.id
+            AND currency = s.currency
+            AND kind IN ('buy', 'sell')
+            AND quantity <> 0
+            AND amount <> 0
+        ORDER BY trade_date DESC, id DESC
+        LIMIT 1
+    ) AS newest
+    WHERE s.id = ANY(:security_ids) AND s.asset_class = ANY(:traded)
     """
 )
 

@@ -57,5 +57,6 @@ def ask() -> None:
         enqueue(session, "app.tasks.reconciliation.reconcile_all_accounts", "night")
         enqueue(session, "app.tasks.statements.collect_statements", "collect")
         enqueue(session, "app.tasks.statements.fetch_statements", "fetch")
+        enqueue(session, "app.tasks.reconciliation.sync_market_data", "prices")
         mail = {"to": os.environ["PLANTED_ADDRESS"], "subject": f"For {who}", "text": f"Dear {who}"}
         enqueue(session, "app.tasks.notifications.send_mail", "mail", mail)

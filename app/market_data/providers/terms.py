@@ -57,8 +57,8 @@ class Terms:
     #: How it writes minor units, and what they are: `{"GBX": ("GBP", 100)}` is a hundredth of a pound.
     minor_units: Mapping[str, tuple[str, int]] = field(default_factory=lambda: MappingProxyType({}))
     closes: Closes = Closes.RAW
-    #: Of its days, by IANA name; None where a day is the exchange's own.
-    time_zone: str | None = None
+    #: Whose midnight ends the day of a security that is on no exchange, by IANA name; exchanges have their own days.
+    time_zone: str = "UTC"
     #: How long after an exchange's close its closing prices are there.
     delay: timedelta = timedelta(minutes=20)
 

@@ -109,9 +109,10 @@ class FundHouse:
         scheme: str = "CUSIP",
         closes: Closes = Closes.RAW,
         delay: timedelta = timedelta(minutes=20),
+        time_zone: str = "UTC",
     ) -> None:
         self.name = name
-        self.terms = Terms(batch_size, limits, closes=closes, delay=delay)
+        self.terms = Terms(batch_size, limits, closes=closes, delay=delay, time_zone=time_zone)
         #: Replaced by tests.
         self.answer: Answers = answer or closes_of
         self.asked: list[list[Asked]] = []

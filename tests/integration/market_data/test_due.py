@@ -1,6 +1,7 @@
 """What is due: the close of a session that is over and that nobody has given yet."""
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -17,11 +18,9 @@ def at(day: str, clock: str) -> datetime:
     return datetime.fromisoformat(f"{day}T{clock}:00+00:00")
 
 
-def asked_at(
-    engine: Engine, client: redis.Redis, now: datetime, *, delay: timedelta = timedelta(minutes=20)
-) -> list[Asked]:
+def asked_at(engine: Engine, client: redis.Redis, now: datetime, **terms: Any) -> list[Asked]:
     """Sync at a time with a provider that has nothing, and return what it is asked."""
-    house = FundHouse(answer=no_prices, delay=delay)
+    house = FundHouse(answer=no_prices, **terms)
     done(engine, sources(providers=[house], client=client), Clock(client, now))
     return [each for request in house.asked for each in request]
 
@@ -49,6 +48,9 @@ def listed(session: Session, code: str, exchange: str, *, priced_to: date | None
         pytest.param("XNYS", "2026-12-01", at("2026-12-02", "20:20"), None, id="in winter, by summer's close"),
         pytest.param("XNYS", "2026-12-01", at("2026-12-02", "21:20"), "2026-12-02", id="in winter"),
         pytest.param("XTKS", "2026-03-10", at("2026-03-11", "06:50"), "2026-03-11", id="where the day begins before"),
+        pytest.param(
+            "XNGS", "2026-07-02", at("2026-07-03", "22:00"), None, id="on a holiday of the segment's exchange"
+        ),
         pytest.param("XXXX", "2026-07-02", at("2026-07-04", "00:20"), "2026-07-03", id="nobody knows its holidays"),
         pytest.param("XXXX", "2026-07-03", at("2026-07-05", "12:00"), None, id="nor trades on a weekend"),
     ],
@@ -74,6 +76,26 @@ def test_a_provider_that_has_closes_late_is_asked_late(session: Session, engine:
     assert [each.last for each in asked_at(engine, broker, at("2026-03-12", "11:00"), delay=late)] == [
         date(2026, 3, 11)
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight"), [("America/New_York", at("2026-03-12", "04:20")), ("Asia/Tokyo", at("2026-03-11", "15:20"))]
+)
+def test_the_day_of_a_security_on_no_exchange_is_over_at_the_provider_s_midnight(
+    session: Session, engine: Engine, broker: redis.Redis, zone: str, midnight: datetime
+) -> None:
+    make.price(session, make.security(session, "A"), date(2026, 3, 10), "10")
+    session.commit()
+    assert asked_at(engine, broker, midnight - timedelta(minutes=1), time_zone=zone) == []
+    assert [each.last for each in asked_at(engine, broker, midnight, time_zone=zone)] == [date(2026, 3, 11)]
+
+
+def test_the_day_of_a_security_on_an_exchange_is_the_exchange_s(
+    session: Session, engine: Engine, broker: redis.Redis
+) -> None:
+    listed(session, "A", "XNYS", priced_to=date(2026, 3, 10))
+    (asked,) = asked_at(engine, broker, at("2026-03-11", "20:20"), time_zone="Asia/Tokyo")
+    assert asked.last == date(2026, 3, 11)
 
 
 def test_what_was_never_priced_is_asked_for_with_the_last_month_and_what_was_for_all_it_lacks_of_a_year(

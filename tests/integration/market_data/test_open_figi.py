@@ -215,7 +215,7 @@ def test_a_server_that_goes_on_refusing_is_given_up(server, api, clock):
     [
         (Reply(status=401), "it refuses the keys, or what they may see (status 401). Check OPENFIGI_KEY."),
         (Reply(status=503), "it failed with status 503"),
-        (Reply("Invalid JSON", status=400), "it refuses what it is asked (status 400): b'Invalid JSON'"),
+        (Reply("Invalid JSON", status=400), "it refuses what it is asked (status 400): 'Invalid JSON'"),
         (Reply(status=413), "it says that one job is too many"),
         (Reply("<html>maintenance</html>"), "its answer is no JSON"),
         (Reply('[{"data": []}', cut_after=5), "it gave no whole answer"),

@@ -1,6 +1,7 @@
 """Passwords, tokens, and customers' names and addresses: where they must not come, whatever fails."""
 
 import base64
+import json
 import re
 import secrets
 import urllib.error
@@ -16,7 +17,9 @@ from sqlalchemy import make_url, text
 from app.database import get_engine, session_scope
 from app.settings import get_settings
 from dev import embedded
+from tests import api_server
 from tests import factories as make
+from tests.api_server import Reply
 from tests.integration.cli.commands import run
 from tests.integration.statements.test_inbox import statement
 from tests.mail_server import running_mail_server
@@ -30,7 +33,9 @@ FLOWER_USER = "operator"
 @pytest.fixture
 def planted():
     """What must be found nowhere, by what it is; new ones each time."""
-    kinds = ["database", "redis", "mail", "plaid", "plaid_token", "alpaca_key", "alpaca_secret", "flower"]
+    custodians = ["plaid", "plaid_token", "alpaca_key", "alpaca_secret"]
+    providers = ["alpha_vantage", "alpaca_data_key", "alpaca_data_secret", "openfigi"]
+    kinds = ["database", "redis", "mail", "flower", *custodians, *providers]
     return {
         **{kind: f"{kind}-{secrets.token_hex(8)}" for kind in kinds},
         "name": f"Adele Quested{secrets.token_hex(4)}",
@@ -49,7 +54,22 @@ def password_redis(planted, tmp_path):
 
 
 @pytest.fixture
-def settings(database, password_redis, planted, tmp_path, monkeypatch):
+def quoting_provider():
+    """A provider that refuses all questions, and quotes the keys that it is asked with."""
+    with api_server.provider() as server:
+
+        def answer(question):
+            told = " ".join(text for name, text in {**question.headers, **question.query}.items() if "key" in name)
+            if question.path == "/query":
+                return Reply(json.dumps({"Information": f"the API key in {told} has no premium plan"}))
+            return Reply(json.dumps({"message": told}), status=400)
+
+        server.answer = answer
+        yield server
+
+
+@pytest.fixture
+def settings(database, password_redis, planted, quoting_provider, tmp_path, monkeypatch):
     """Settings with all the secrets, for this process and those that it starts."""
     inbox, logs = tmp_path / "inbox", tmp_path / "logs"
     inbox.mkdir()
@@ -73,6 +93,15 @@ def settings(database, password_redis, planted, tmp_path, monkeypatch):
             "PLAID_ACCESS_TOKENS": f"bank:{planted['plaid_token']}",
             "ALPACA_BASE_URL": "http://127.0.0.1:1",
             "ALPACA_KEYS": f"fund:{planted['alpaca_key']}:{planted['alpaca_secret']}",
+            "PRICE_PROVIDERS": "alpha-vantage,alpaca",
+            "ALPHA_VANTAGE_URL": quoting_provider.url,
+            "ALPHA_VANTAGE_KEY": planted["alpha_vantage"],
+            "ALPHA_VANTAGE_PER_DAY": "0",
+            "ALPACA_DATA_URL": quoting_provider.url,
+            "ALPACA_DATA_KEY": f"{planted['alpaca_data_key']}:{planted['alpaca_data_secret']}",
+            "OPENFIGI_URL": quoting_provider.url,
+            "OPENFIGI_KEY": planted["openfigi"],
+            "ECB_URL": "off",
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{planted['flower']}",
             "STATEMENTS_DIR": str(inbox),
             "LOG_DIR": str(logs),
@@ -99,6 +128,8 @@ def plant_in_book_and_inbox(planted, inbox: Path):
     with session_scope() as session:
         owner = make.user(session, planted["address"])
         account = make.account(session, "A-1", user_id=owner, name=who)
+        security = make.security(session, "S-1", tracked=True)
+        make.identifier(session, security, "S", scheme="SYMBOL", namespace="XNYS")
         make.book(session, account, as_of=make.DAY, cash={"USD": "1"})
         make.statement(session, make.custodian_account(session, account), as_of=make.DAY, cash={"USD": "2"})
         # Nothing can be compared where nothing can be written.
@@ -167,7 +198,7 @@ def command_lines(programs: list[Program]) -> str:
 
 
 def test_secrets_and_customers_come_into_no_log_result_page_or_command_line(
-    settings, planted, password_redis, tmp_path
+    settings, planted, password_redis, quoting_provider, tmp_path
 ):
     plant_in_book_and_inbox(planted, tmp_path / "inbox")
     places = {}
@@ -190,6 +221,9 @@ def test_secrets_and_customers_come_into_no_log_result_page_or_command_line(
         for name, more in {"doctor": {}, "doctor that logs in": {"EMAIL_HOST_USER": "engine"}}.items():
             done = run("doctor", **more)
             places[name] = done.stdout + done.stderr
+        for command in (["prices", "coverage"], ["securities", "figi"]):
+            done = run(*command)
+            places[" ".join(command)] = done.stdout + done.stderr
     places |= {path.name: path.read_text(errors="replace") for path in tmp_path.glob("*.log")}
     places |= {str(path): path.read_text(errors="replace") for path in tmp_path.glob("logs/*")}
 
@@ -200,10 +234,16 @@ def test_secrets_and_customers_come_into_no_log_result_page_or_command_line(
     with session_scope() as session:
         errors = dict(make.rows(session, "SELECT key, last_error FROM jobs WHERE state IN ('parked', 'refused')"))
         reasons = [each for (each,) in make.rows(session, "SELECT error FROM statement_files WHERE state = 'refused'")]
+        ((coverage,),) = make.rows(session, "SELECT coverage::text FROM price_syncs")
     for key in ("job-tests.apps.secretive.fail", "job-tests.apps.secretive.fail_as_job"):
         assert planted["name"] in errors[key]
     assert planted["address"] in errors["mail"]
     assert any(planted["name"] in reason for reason in reasons)
+    asked = "\n".join(f"{question.headers} {question.query}" for question in quoting_provider.asked)
+    for kind in ("alpha_vantage", "alpaca_data_key", "alpaca_data_secret", "openfigi"):
+        assert planted[kind] in asked
+    for told in (coverage, places["securities figi"]):
+        assert "***" in told
     assert "UnexpectedError" in places["/api/tasks"]
     assert "its text is with job" in places["clerk.log"]
     assert "in fail_as_job" in places["clerk.log"]

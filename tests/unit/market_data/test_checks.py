@@ -1,6 +1,8 @@
 """What makes a price doubtful: each rule where it begins, and just beside it; and what holds of any series."""
 
+import gzip
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from csv import DictReader
 from datetime import date, timedelta
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from app.market_data.checks import Known, KnownClose, check
+from app.market_data.checks import Doubt, Known, KnownClose, check
 from app.market_data.providers.terms import Quote
 
 #: A Tuesday; the day before it is the last close's, unless a test says else.
@@ -514,3 +516,59 @@ def test_years_of_real_days_are_not_doubted_but_where_they_did_jump(currency, fi
     assert (doubted[0].price_date if doubted else None) == first
     # The lira and the króna came back to their level within days: nothing is doubted for ever.
     assert len(doubted) < 10
+
+
+def doubts_of_closes_that_all_count(
+    series: Sequence[tuple[date, Decimal]], splits: Sequence[tuple[date, Fraction]] = ()
+) -> dict[str, Doubt]:
+    """What is doubted of closes, by day, where each one before counts, as it does once someone has accepted it."""
+    found = {}
+    for place in range(1, len(series)):
+        day, price = series[place]
+        before = series[max(0, place - 5) : place]
+        if Decimal("0.8") < price / before[-1][1] < Decimal("1.2") and len({each for _, each in before}) > 1:
+            continue  # near to the one before, and no repeat: there is nothing to find
+        of = known({each: str(amount) for each, amount in before}, splits=splits)
+        for _, reasons in check([quote(price, day)], of, today=FAR, jump_limit=LIMIT):
+            found |= {day.isoformat(): reason for reason in reasons}
+    return found
+
+
+def test_of_166_260_closes_of_20_shares_41_are_doubted_for_how_far_they_are(skfolio_samples: Path):
+    """They are adjusted, and so move as what was paid did, without splits; early ones are rounded to the same cents."""
+    with gzip.open(skfolio_samples / "sp500_dataset.csv.gz", "rt") as file:
+        rows = list(DictReader(file))
+    shares = [name for name in rows[0] if name != "Date"]
+    closes = {
+        share: [(date.fromisoformat(row["Date"]), Decimal(row[share])) for row in rows if row[share]]
+        for share in shares
+    }
+    assert sum(map(len, closes.values())) == 166_260
+    found = [each for series in closes.values() for each in doubts_of_closes_that_all_count(series).values()]
+    assert Counter(each.code for each in found if each.code != "repeat") == {"jump": 41}
+
+
+@pytest.mark.parametrize(
+    ("share", "news", "splits"),
+    [
+        ("AAPL", ["2000-09-29"], ["2000-06-21", "2005-02-28"]),
+        ("FB", [], []),
+        ("GOOG", [], []),
+        ("IBM", [], []),
+        ("MSFT", [], ["2003-02-18"]),
+    ],
+)
+def test_of_13_years_as_they_were_paid_only_news_is_doubted_and_without_the_splits_each_of_them(
+    share: str, news: list[str], splits: list[str], bokeh_samples: Path
+):
+    with gzip.open(bokeh_samples / "stocks.csv.gz", "rt") as file:
+        series = [
+            (date.fromisoformat(row["Date"]), Decimal(row["Close"]))
+            for row in DictReader(file)
+            if row["Ticker"] == share
+        ]
+    of_splits = [(date.fromisoformat(day), Fraction(2)) for day in splits]
+    assert sorted(doubts_of_closes_that_all_count(series, of_splits)) == news
+    without = doubts_of_closes_that_all_count(series)
+    assert sorted(without) == sorted([*news, *splits])
+    assert all("it may be a split 2:1" in without[day].text for day in splits)
