@@ -98,7 +98,7 @@ def holdings(session: Session) -> tuple[date, str, list[Holding]]:
     positions = session.execute(_POSITIONS, of_day).all()
     prices = prices_as_of(session, [(row.security_id, day) for row in positions], oldest=_OLDEST)
     found = []
-    for row, price in zip(positions, prices, strict=True):
+    for row, price in zip(positions, prices.rows(), strict=True):
         if price is None or price.currency != currency:
             found.append(Holding(row.security, row.quantity_traded, None, None, f"no close in {currency}"))
             continue

@@ -1,7 +1,7 @@
 """Prices of the securities that the book holds, and reference rates, each with where it came from and when."""
 
 from app.market_data.adjusted import Adjustment, Close, Dividend, RateOf, Split, adjust, adjusted_closes
-from app.market_data.as_of import HeldPrice, prices_as_of
+from app.market_data.as_of import HeldPrice, HeldPrices, prices_as_of
 from app.market_data.backfill import Backfill, backfill_prices
 from app.market_data.configured import configured
 from app.market_data.coverage import Coverage, ProviderCoverage, Reason, SyncProgress, coverage_of, sync_progress
@@ -32,6 +32,7 @@ __all__ = [
     "Exchange",
     "Figi",
     "HeldPrice",
+    "HeldPrices",
     "Lack",
     "NoFigi",
     "NoRate",

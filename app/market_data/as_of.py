@@ -1,11 +1,13 @@
 """The price that held on a day: that day's close, or the last one before it."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -19,78 +21,134 @@ class HeldPrice(NamedTuple):
     version: int
 
 
-def prices_as_of(
-    session: Session, pairs: Sequence[tuple[int, date]], *, oldest: timedelta | None = None
-) -> list[HeldPrice | None]:
+@dataclass(frozen=True, slots=True)
+class HeldPrices:
+    """The newest versions of the closes that held, in columns; a place in each is that of a pair."""
+
+    #: datetime64[D]; NaT where no close held.
+    price_dates: NDArray[np.datetime64]
+    #: Each a Decimal; None where no close held, as in `currencies`.
+    prices: NDArray[np.object_]
+    currencies: NDArray[np.object_]
+    #: 0 where no close held.
+    versions: NDArray[np.int64]
+
+    def rows(self) -> Iterator[HeldPrice | None]:
+        """Give the price of each pair, None where none held: for few of them."""
+        columns = (self.price_dates.tolist(), self.prices, self.currencies, self.versions.tolist())
+        return (HeldPrice._make(row) if row[-1] else None for row in zip(*columns, strict=True))
+
+
+def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest: timedelta | None = None) -> HeldPrices:
     """Return the prices that held, all by one query.
 
-    Most closes are of the day's own month, so each month is looked through by itself, and only what is not found there
-    in the whole table: among hundreds of months PostgreSQL spends most of its time on finding the right one.
+    Most closes are of the day's own month and a few days old, so those are looked for first, each month by itself, and
+    only what is not found there in the whole table: among hundreds of months PostgreSQL spends most of its time on
+    finding the right one. Columns come back, for rows of Python would take as long as the query. Until the transaction
+    ends it is kept from compiling plans, and given memory for what is found.
 
     Args:
         session: a transaction.
         pairs: security and day, as many as wanted.
         oldest: a close that is older on its day holds no more; None for however old.
-
-    Returns:
-        A price for each pair, in their order; None where there is none.
     """
-    found: list[HeldPrice | None] = [None] * len(pairs)
+    count = len(pairs)
+    held = HeldPrices(
+        np.full(count, "NaT", "datetime64[D]"),
+        np.full(count, None, object),
+        np.full(count, None, object),
+        np.zeros(count, np.int64),
+    )
+    if not count:
+        return held
     months = set(session.scalars(_MONTHS))
-    by_month: dict[str, list[int]] = defaultdict(list)
-    for place, (_, day) in enumerate(pairs):
-        month = f"prices_{day.year:04}_{day.month:02}"
-        by_month[month if month in months else ""].append(place)
-    parts, values = [], {"oldest": "null" if oldest is None else str(oldest.days)}
-    for number, (month, places) in enumerate(by_month.items()):
-        # The texts of arrays, which take a fraction of the time that lists of dates do.
-        values[f"places{number}"] = f"{{{','.join(map(str, places))}}}"
-        values[f"securities{number}"] = f"{{{','.join(str(pairs[place][0]) for place in places)}}}"
-        values[f"days{number}"] = f"{{{','.join(pairs[place][1].isoformat() for place in places)}}}"
-        asked = (
-            f"unnest(CAST(%(places{number})s AS integer[]), CAST(%(securities{number})s AS bigint[]),"
-            f" CAST(%(days{number})s AS date[])) AS a (place, security_id, day)"
-        )
-        newest = _NEWEST.format(table=month) if month else _NOTHING
-        parts.append(_OF_MONTH.format(asked=asked, newest=newest))
-    if parts:
-        query = _AS_OF.format(by_month="\nUNION ALL\n".join(parts), newest=_NEWEST.format(table="prices"))
-        for place, *price in session.connection().exec_driver_sql(query, values).all():
-            found[place] = HeldPrice._make(price)
-    return found
+    oldest_days = _ANY_DAYS if oldest is None else min(oldest.days, _ANY_DAYS)
+    parts: list[str] = []
+    values: dict[str, int | str] = {"oldest": oldest_days, "near": min(oldest_days, _NEAR_DAYS)}
+    for number, (month, *asked) in enumerate(_by_month(pairs)):
+        names = [f"{column}{number}" for column in ("places", "securities", "days")]
+        values |= {name: _array(numbers) for name, numbers in zip(names, asked, strict=True)}
+        newest = _NEWEST.format(table=month, within="near") if month in months else _NOTHING
+        parts.append(_OF_MONTH.format(*names, newest=newest))
+    query = _AS_OF.format(by_month="\nUNION ALL\n".join(parts), newest=_NEWEST.format(table="prices", within="oldest"))
+    ((places, *columns),) = session.connection().exec_driver_sql(query, values)
+    if places is not None:
+        for column, found in zip((held.price_dates, held.prices, held.currencies, held.versions), columns, strict=True):
+            column[places] = np.array(found, object if column.dtype == object else np.int64).astype(column.dtype)
+    return held
 
 
-# Compiling a plan of hundreds of months takes longer than carrying it out.
+def _by_month(pairs: Sequence[tuple[int, date]]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Give the table of each month, with places in `pairs`, securities and days since 1970, by security and day.
+
+    In that order PostgreSQL finds neighbours on pages that it has just looked at.
+    """
+    securities = np.array([security_id for security_id, _ in pairs], np.int64)
+    days = np.array([day.toordinal() for _, day in pairs], np.int64) - _EPOCH
+    months = days.astype("datetime64[D]").astype("datetime64[M]")
+    order = np.lexsort((days, securities, months))
+    ends = np.flatnonzero(np.diff(months[order].astype(np.int64))) + 1
+    for places in np.split(order, ends):
+        month = months[places[0]].item()
+        yield f"prices_{month:%Y_%m}", places, securities[places], days[places]
+
+
+def _array(numbers: NDArray[Any]) -> str:
+    """Return an array as PostgreSQL writes it, which takes a fraction of the time that a list takes as a parameter."""
+    return f"{{{','.join(map(str, numbers.tolist()))}}}"
+
+
+#: Days of a weekend and the holidays beside it: a close that is not older is looked for before others.
+_NEAR_DAYS = 5
+#: More than lie between any two days that a price can have.
+_ANY_DAYS = 1_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+
+# Compiling a plan of hundreds of months takes longer than carrying it out; and what is found is kept in memory.
 _MONTHS = text(
     """
-    SELECT relname, set_config('jit', 'off', TRUE)
+    SELECT relname, set_config('jit', 'off', TRUE), set_config('work_mem', '64MB', TRUE)
     FROM pg_class
     WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'prices'::regclass)
     """
 )
 
+# All of it is in the index.
 _NEWEST = """
     SELECT price_date, price, currency, version
     FROM {table}
     WHERE security_id = a.security_id
-        AND price_date <= a.day
-        AND price_date >= coalesce(a.day - CAST(nullif(%(oldest)s, 'null') AS integer), DATE '0001-01-01')
+        AND price_date BETWEEN a.day - CAST(%({within})s AS integer) AND a.day
     ORDER BY price_date DESC, version DESC
     LIMIT 1
 """
 
-_OF_MONTH = "SELECT a.place, a.security_id, a.day, p.* FROM {asked} LEFT JOIN LATERAL ({newest}) AS p ON TRUE"
+_OF_MONTH = """
+    SELECT a.place, a.security_id, a.day, p.*
+    FROM (
+        SELECT place, security_id, DATE '1970-01-01' + day AS day
+        FROM unnest(CAST(%({0})s AS integer[]), CAST(%({1})s AS bigint[]), CAST(%({2})s AS integer[]))
+            AS u (place, security_id, day)
+    ) AS a
+    LEFT JOIN LATERAL ({newest}) AS p ON TRUE
+"""
 
 _NOTHING = "SELECT CAST(NULL AS date), CAST(NULL AS numeric), CAST(NULL AS text), CAST(NULL AS bigint)"
 
 _AS_OF = """
-    WITH of_month (place, security_id, day, price_date, price, currency, version) AS MATERIALIZED ({by_month})
-    SELECT place, price_date, price, currency, version
-    FROM of_month
-    WHERE price_date IS NOT NULL
-    UNION ALL
-    SELECT a.place, p.price_date, p.price, p.currency, p.version
-    FROM of_month AS a
-    CROSS JOIN LATERAL ({newest}) AS p
-    WHERE a.price_date IS NULL
+    WITH of_month (place, security_id, day, price_date, price, currency, version) AS MATERIALIZED ({by_month}),
+    held (place, price_date, price, currency, version) AS (
+        SELECT place, price_date, price, currency, version
+        FROM of_month
+        WHERE price_date IS NOT NULL
+        UNION ALL
+        SELECT a.place, p.price_date, p.price, p.currency, p.version
+        FROM of_month AS a
+        CROSS JOIN LATERAL ({newest}) AS p
+        WHERE a.price_date IS NULL
+    )
+    SELECT
+        array_agg(place), array_agg(price_date - DATE '1970-01-01'), array_agg(price), array_agg(currency),
+        array_agg(version)
+    FROM held
 """

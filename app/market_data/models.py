@@ -4,7 +4,17 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, false, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -19,9 +29,9 @@ class Price(Base, app_may={"INSERT"}):
 
     __tablename__ = "prices"
 
-    security_id: Mapped[int] = mapped_column(primary_key=True)
-    price_date: Mapped[date] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
+    security_id: Mapped[int]
+    price_date: Mapped[date]
+    version: Mapped[int]
     price: Mapped[Decimal]
     currency: Mapped[str]
     #: The place at its provider: for a folder of files, file name and line.
@@ -33,6 +43,8 @@ class Price(Base, app_may={"INSERT"}):
     quarantine_id: Mapped[int | None]
 
     __table_args__ = (
+        # With what a look for the price of a day wants, which then reads nothing but the index.
+        PrimaryKeyConstraint("security_id", "price_date", "version", postgresql_include=["price", "currency"]),
         CheckConstraint("price > 0 AND price < 1e18", name="positive"),
         {"postgresql_partition_by": "RANGE (price_date)"},
     )

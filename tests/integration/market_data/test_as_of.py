@@ -30,6 +30,12 @@ def priced(session):
     return a, b, none
 
 
+def held(session, pairs, **values):
+    rows = list(prices_as_of(session, pairs, **values).rows())
+    assert len(rows) == len(pairs)
+    return rows
+
+
 def test_the_close_of_the_day_holds_and_else_the_last_one_before_in_its_newest_version(session, priced):
     a, b, none = priced
     pairs = [
@@ -44,8 +50,8 @@ def test_the_close_of_the_day_holds_and_else_the_last_one_before_in_its_newest_v
         (none, date(2026, 2, 28)),
         (a, FIRST),
     ]
-    prices = prices_as_of(session, pairs)
-    assert [price and price.price for price in prices] == [
+    prices = held(session, pairs)
+    assert [row and row[1] for row in prices] == [
         None, 1, Decimal("2.5"), Decimal("2.5"), 3, 3, None, 10, None, 1
     ]  # fmt: skip
     assert prices[3] == HeldPrice(date(2025, 12, 31), Decimal("2.5"), "USD", 2)
@@ -54,13 +60,14 @@ def test_the_close_of_the_day_holds_and_else_the_last_one_before_in_its_newest_v
 def test_a_close_that_is_too_old_holds_no_more(session, priced):
     a, *_ = priced
     day = date(2026, 1, 10)
-    assert prices_as_of(session, [(a, day)], oldest=timedelta(days=10))[0].price == Decimal("2.5")
-    assert prices_as_of(session, [(a, day)], oldest=timedelta(days=9)) == [None]
+    assert held(session, [(a, day)], oldest=timedelta(days=10)) == [(date(2025, 12, 31), Decimal("2.5"), "USD", 2)]
+    assert held(session, [(a, day)], oldest=timedelta(days=9)) == [None]
 
 
 def test_of_nothing_there_is_nothing(session):
-    assert prices_as_of(session, []) == []
-    assert prices_as_of(session, [(1, FIRST)]) == [None]
+    assert held(session, []) == []
+    assert held(session, [(1, FIRST)]) == [None]
+    assert held(session, [(1, date.min), (1, date.max)]) == [None, None]
 
 
 @given(
@@ -78,5 +85,5 @@ def test_it_is_what_one_look_at_a_time_finds(session, priced, asked, oldest):
     for security_id, day in pairs:
         first = day - timedelta(days=oldest)
         row = session.execute(one, {"id": security_id, "day": day, "first": first}).one_or_none()
-        expected.append(None if row is None else HeldPrice(*row))
-    assert prices_as_of(session, pairs, oldest=timedelta(days=oldest)) == expected
+        expected.append(None if row is None else tuple(row))
+    assert held(session, pairs, oldest=timedelta(days=oldest)) == expected

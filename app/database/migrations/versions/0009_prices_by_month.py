@@ -62,7 +62,13 @@ def upgrade() -> None:
         *_price_columns(),
         sa.Column("batch_id", sa.BigInteger(), nullable=True),
         sa.Column("quarantine_id", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("security_id", "price_date", "version", name=op.f("prices_pkey")),
+        sa.PrimaryKeyConstraint(
+            "security_id",
+            "price_date",
+            "version",
+            name=op.f("prices_pkey"),
+            postgresql_include=["price", "currency"],
+        ),
         postgresql_partition_by="RANGE (price_date)",
     )
     op.execute(_MAKE_MONTHS)
