@@ -64,8 +64,8 @@ def test_what_the_broker_did_not_take_while_it_was_away_goes_out_when_it_is_back
 
 
 def test_jobs_of_which_the_broker_took_only_some_are_all_done_once(worker, transport, broker, tmp_path):
-    jobs: dict[str, dict[str, str]] = {f"job {number}": {} for number in range(3000)}
-    broker.config_set("maxmemory", broker.info("memory")["used_memory"] + 1_000_000)
+    jobs: dict[str, dict[str, str]] = {f"job {number}": {} for number in range(1500)}
+    broker.config_set("maxmemory", broker.info("memory")["used_memory"] + 700_000)
     try:
         with session_scope() as session:
             enqueue_many(session, ECHO, jobs)
