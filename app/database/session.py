@@ -60,6 +60,11 @@ def session_scope() -> Iterator[Session]:
             raise unavailable(error) from error
 
 
+def plan_for_many_rows(session: Session) -> None:
+    """Until the transaction ends, keep many rows in memory, and compile no plan: that takes longer than it saves."""
+    session.execute(text("SELECT set_config('work_mem', '64MB', TRUE), set_config('jit', 'off', TRUE)"))
+
+
 def forget_parent_connections() -> None:
     """Give a forked child a pool of its own; a connection shared with the parent would mix their transactions."""
     get_engine().dispose(close=False)

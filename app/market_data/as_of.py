@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.database import plan_for_many_rows
+
 
 class HeldPrice(NamedTuple):
     """The newest version of a close."""
@@ -61,6 +63,7 @@ def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest:
     )
     if not count:
         return held
+    plan_for_many_rows(session)
     months = set(session.scalars(_MONTHS))
     oldest_days = _ANY_DAYS if oldest is None else min(oldest.days, _ANY_DAYS)
     parts: list[str] = []
@@ -104,10 +107,9 @@ _NEAR_DAYS = 5
 _ANY_DAYS = 1_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 
-# Compiling a plan of hundreds of months takes longer than carrying it out; and what is found is kept in memory.
 _MONTHS = text(
     """
-    SELECT relname, set_config('jit', 'off', TRUE), set_config('work_mem', '64MB', TRUE)
+    SELECT relname
     FROM pg_class
     WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'prices'::regclass)
     """

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.book import Account, AccountMapping, resolve_instruments
 from app.calendars import last_cut_off_day, last_ended_business_day
+from app.database import plan_for_many_rows
 from app.errors import BadInputError
 from app.jobs import enqueue_many
 from app.reconciliation.compare import ShardCounts, compare_shard, cutoff_key
@@ -71,7 +72,7 @@ def start_run(
         # What came since autovacuum last looked would else be planned for as if it were not there.
         session.execute(text("SELECT refresh_statistics()"))
         # The mappings of all accounts are grouped twice, before there is work for others.
-        session.execute(text("SELECT set_config('work_mem', '64MB', TRUE), set_config('jit', 'off', TRUE)"))
+        plan_for_many_rows(session)
     shards = [(account_id, account_id)] if account_id is not None else _ranges(session, shard_size)
     run_id, group_id = _add_run(session, key, len(shards), now=now, as_of=as_of, account_id=account_id)
     if run_id is None:

@@ -21,7 +21,7 @@ from psycopg import Connection
 from sqlalchemy.orm import Session
 
 from app.book import MOST_LISTED, FileProblems, instrument_ids
-from app.database import copy_lines
+from app.database import copy_into, copy_lines
 from app.statements.gate import Finding, judge_inverted, judge_vanished
 from app.statements.rows import StatementError
 from app.statements.tables.alike import unlike
@@ -116,8 +116,7 @@ class _Load:
         converter = self._converter(problems)
         self._execute("keys")
         rows = number = 0
-        target = f"incoming_keys (number, batch, line, {', '.join(_KEY)})"
-        with self.connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
+        with copy_into(self.session, f"incoming_keys (number, batch, line, {', '.join(_KEY)})") as copy:
             for batch, chunk in enumerate(converter.statements()):
                 rows += len(chunk.lines)
                 if problems.count:
@@ -200,8 +199,7 @@ class _Load:
             # The next block is made while the database takes this one.
             with (
                 ThreadPoolExecutor(1) as maker,
-                self.connection.cursor() as cursor,
-                cursor.copy(f"COPY {rows.target} FROM STDIN") as copy,
+                copy_into(self.session, rows.target) as copy,
             ):
                 block = maker.submit(next, blocks, None)
                 while (data := block.result()) is not None:
@@ -292,7 +290,7 @@ class _Load:
         failed = [found for some in slices for found in self._rows("gate", places=some)]
         if not failed:
             return
-        with self.connection.cursor() as cursor, cursor.copy("COPY incoming_findings FROM STDIN") as copy:
+        with copy_into(self.session, "incoming_findings") as copy:
             for place, gone, before, inverted, still in failed:
                 findings = [judge_vanished(gone, before), judge_inverted(inverted, still)]
                 copy.write_row((place, json.dumps([found.as_json() for found in findings if found])))
