@@ -9,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.database.arrays import send_arrays
 from app.database.driver import Connection
 from app.errors import UnavailableError
 from app.settings import get_settings, masked_url
@@ -40,7 +41,9 @@ def get_engine() -> Engine:
 
 
 def _connect(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Connection:
-    return Connection.connect(*arguments, **options)
+    connection = Connection.connect(*arguments, **options)
+    send_arrays(connection)
+    return connection
 
 
 @contextmanager

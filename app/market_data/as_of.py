@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,10 +68,10 @@ def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest:
     months = set(session.scalars(_MONTHS))
     oldest_days = _ANY_DAYS if oldest is None else min(oldest.days, _ANY_DAYS)
     parts: list[str] = []
-    values: dict[str, int | str] = {"oldest": oldest_days, "near": min(oldest_days, _NEAR_DAYS)}
+    values: dict[str, Any] = {"oldest": oldest_days, "near": min(oldest_days, _NEAR_DAYS)}
     for number, (month, *asked) in enumerate(_by_month(pairs)):
         names = [f"{column}{number}" for column in ("places", "securities", "days")]
-        values |= {name: _array(numbers) for name, numbers in zip(names, asked, strict=True)}
+        values |= zip(names, asked, strict=True)
         newest = _NEWEST.format(table=month, within="near") if month in months else _NOTHING
         parts.append(_OF_MONTH.format(*names, newest=newest))
     query = _AS_OF.format(by_month="\nUNION ALL\n".join(parts), newest=_NEWEST.format(table="prices", within="oldest"))
@@ -82,23 +83,19 @@ def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest:
 
 
 def _by_month(pairs: Sequence[tuple[int, date]]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Give the table of each month, with places in `pairs`, securities and days since 1970, by security and day.
+    """Give the table of each month, with places in `pairs`, securities and days, by security.
 
     In that order PostgreSQL finds neighbours on pages that it has just looked at.
     """
-    securities = np.array([security_id for security_id, _ in pairs], np.int64)
-    days = np.array([day.toordinal() for _, day in pairs], np.int64) - _EPOCH
-    months = days.astype("datetime64[D]").astype("datetime64[M]")
-    order = np.lexsort((days, securities, months))
-    ends = np.flatnonzero(np.diff(months[order].astype(np.int64))) + 1
+    count = len(pairs)
+    securities = np.fromiter(map(itemgetter(0), pairs), np.int64, count)
+    ordinals = np.fromiter(map(date.toordinal, map(itemgetter(1), pairs)), np.int64, count)
+    days = (ordinals - _EPOCH).astype("datetime64[D]")
+    months = days.astype("datetime64[M]").astype(np.int64)
+    order = np.lexsort((securities, months))
+    ends = np.flatnonzero(np.diff(months[order])) + 1
     for places in np.split(order, ends):
-        month = months[places[0]].item()
-        yield f"prices_{month:%Y_%m}", places, securities[places], days[places]
-
-
-def _array(numbers: NDArray[Any]) -> str:
-    """Return an array as PostgreSQL writes it, which takes a fraction of the time that a list takes as a parameter."""
-    return f"{{{','.join(map(str, numbers.tolist()))}}}"
+        yield f"prices_{days[places[0]].item():%Y_%m}", places, securities[places], days[places]
 
 
 #: Days of a weekend and the holidays beside it: a close that is not older is looked for before others.
@@ -127,11 +124,7 @@ _NEWEST = """
 
 _OF_MONTH = """
     SELECT a.place, a.security_id, a.day, p.*
-    FROM (
-        SELECT place, security_id, DATE '1970-01-01' + day AS day
-        FROM unnest(CAST(%({0})s AS integer[]), CAST(%({1})s AS bigint[]), CAST(%({2})s AS integer[]))
-            AS u (place, security_id, day)
-    ) AS a
+    FROM unnest(%({0})s, %({1})s, %({2})s) AS a (place, security_id, day)
     LEFT JOIN LATERAL ({newest}) AS p ON TRUE
 """
 
