@@ -1,5 +1,7 @@
 """Which currency codes ISO 4217 has today, and how many decimals their minor unit has."""
 
+from decimal import Decimal
+
 from iso4217 import Currency
 
 #: "Test" and "no currency" have codes, too, but nobody can own them.
@@ -16,6 +18,11 @@ def is_currency(code: str) -> bool:
     Fund codes and metals (CLF, XAU) are; withdrawn currencies (DEM, HRK) are not.
     """
     return code in _MINOR_DIGITS
+
+
+def minor_unit(code: str) -> Decimal:
+    """Return the smallest amount of an active currency that is money: 0.01 of USD, 1 of JPY."""
+    return Decimal(1).scaleb(-_MINOR_DIGITS[code])
 
 
 def whole_currencies() -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from app.currencies import minor_unit
 from app.statements.rows import CashRow, ParsedStatement, PositionRow
 
 #: What each summed row may be off by, for custodians round every row.
@@ -105,15 +106,15 @@ def judge_inverted(inverted: int, still: int) -> Finding | None:
 
 
 def _roll_forward(statement: ParsedStatement) -> Iterator[Finding]:
-    """An opening balance and the transactions must come to the closing balance, to the last digit."""
+    """An opening balance and the transactions must come to the closing balance, where all of them are listed."""
     if statement.opening_cash is None or statement.cash is None:
         return
     opening, closing = _balances(statement.opening_cash), _balances(statement.cash)
-    for currency in opening.keys() & closing.keys():
+    for currency in (opening.keys() & closing.keys()) - statement.partly_listed:
         moved = sum(
             (row.amount or Decimal(0) for row in statement.transactions if row.currency == currency), Decimal(0)
         )
-        if opening[currency] + moved != closing[currency]:
+        if _differ(opening[currency] + moved, closing[currency], currency):
             yield Finding(
                 "roll_forward",
                 f"{opening[currency]:,} {currency} at the start and transactions of {moved:+,} come to"
@@ -125,12 +126,17 @@ def _gap(statement: ParsedStatement, cash_before: Mapping[str, Decimal]) -> Iter
     """A statement must start from the balance that the one before it ended with."""
     opening = _balances(statement.opening_cash or ())
     for currency in opening.keys() & cash_before.keys():
-        if opening[currency] != cash_before[currency]:
+        if _differ(opening[currency], cash_before[currency], currency):
             yield Finding(
                 "gap",
                 f"it starts from {opening[currency]:,} {currency}, and the statement before it ended with"
                 f" {cash_before[currency]:,}: one between them may be missing",
             )
+
+
+def _differ(one: Decimal, other: Decimal, currency: str) -> bool:
+    """Whether balances differ as money; what is less than half a minor unit is of a custodian that rounds every row."""
+    return 2 * abs(one - other) >= minor_unit(currency)
 
 
 def _balances(rows: Iterable[CashRow]) -> dict[str, Decimal]:

@@ -299,3 +299,8 @@ def _notes(session: Session, custodian_account_id: int, statement: ParsedStateme
     ).scalar_one()
     if replaced is not None:
         yield f"it replaces statement {replaced} of the same day, which stays as it came"
+    if unproven := {row.currency for row in statement.opening_cash or ()} & statement.partly_listed:
+        yield (
+            f"it does not list all that may have moved its cash in {', '.join(sorted(unproven))}, so nothing shows that"
+            " opening balance and transactions come to the closing balance"
+        )

@@ -113,8 +113,12 @@ class ParsedStatement:
     stated_value: Decimal | None
     #: The first and the last day whose transactions it lists, all of them; None where it lists none or does not say.
     period: tuple[date, date] | None = None
-    #: The balances before the transactions, where it states them and lists all that moved cash since: with the
-    #: amounts of the transactions they must come to `cash`.
+    #: The balances before the transactions, where it states them: with the amounts of the transactions they must come
+    #: to `cash`.
     opening_cash: tuple[CashRow, ...] | None = None
+    #: The day at whose start they were there, where it may not be the one after the statement before.
+    opening_day: date | None = None
+    #: Currencies in which something may have moved cash that is no transaction here, so that they need not.
+    partly_listed: frozenset[str] = frozenset()
     #: Value of all positions alone in `currency`, where that is the control total that the custodian states.
     stated_positions_value: Decimal | None = None

@@ -43,9 +43,10 @@ def look_back(session: Session, custodian_account_id: int, statement: ParsedStat
         .where(StatementPosition.statement_id == with_positions.scalar_subquery())
         .group_by(Instrument.scheme, Instrument.identifier)
     )
+    start = statement.opening_day or statement.as_of
     with_cash = (
         select(Statement.id)
-        .where(*of_account, Statement.states_cash, Statement.as_of <= statement.as_of - timedelta(days=1))
+        .where(*of_account, Statement.states_cash, Statement.as_of <= start - timedelta(days=1))
         .order_by(*newest)
         .limit(1)
     )

@@ -69,7 +69,10 @@ def _statement(flex: FlexStatement, references: "_References") -> ParsedStatemen
         raise flex.sections["TradeConfirms"].error("it holds trade confirmations, which are no statement", hint)
     head = flex.head
     account, as_of = head.required("accountId"), head.required_day("toDate")
-    positions = _positions(flex, account)
+    positions, period = _positions(flex, account), _period(flex, as_of)
+    first, opening = head.day("fromDate"), _opening_cash(flex)
+    if first is None or first > as_of:
+        opening = None
     return ParsedStatement(
         line=head.line,
         custodian=CUSTODIAN,
@@ -80,7 +83,10 @@ def _statement(flex: FlexStatement, references: "_References") -> ParsedStatemen
         cash=_cash(flex),
         transactions=references.given(_transactions(flex)),
         stated_value=_stated_value(flex, as_of),
-        period=_period(flex, as_of),
+        period=period,
+        opening_cash=opening,
+        opening_day=first if opening else None,
+        partly_listed=_partly_listed(flex, period) if opening else frozenset(),
     )
 
 
@@ -136,12 +142,37 @@ def _cash(flex: FlexStatement) -> tuple[CashRow, ...] | None:
     """The balances in their currencies; None where there is only their sum in the base currency, which is none."""
     if "CashReport" not in flex.rows:
         return None
-    listed = flex.rows["CashReport"]
-    rows = [row for row in listed if row.text("currency") != _BASE_SUMMARY]
+    rows = _balances(flex)
     seen: dict[Hashable, Element] = {}
     for row in rows:
         _check_first(row, seen, row.currency(), f"balance in {row.currency()}")
-    return tuple(ibkr_flex_rows.cash(row) for row in rows) if rows or not listed else None
+    return tuple(ibkr_flex_rows.cash(row) for row in rows) if rows or not flex.rows["CashReport"] else None
+
+
+def _opening_cash(flex: FlexStatement) -> tuple[CashRow, ...] | None:
+    """The balances at the start of the first day; None where the report has no such field."""
+    opening = [ibkr_flex_rows.opening_cash(row) for row in _balances(flex)]
+    return tuple(row for row in opening if row is not None) or None
+
+
+def _partly_listed(flex: FlexStatement, period: tuple[date, date] | None) -> frozenset[str]:
+    """The currencies in which nothing tells that the transactions are all that moved cash."""
+    on_margin = {
+        row.currency()
+        for row in (*_executions(flex), *flex.rows.get("OpenPositions", ()))
+        if row.text("assetCategory") in ibkr_flex_rows.ON_MARGIN
+    }
+    is_whole = period is not None and "CorporateActions" in flex.rows
+    return frozenset(
+        row.currency()
+        for row in _balances(flex)
+        if row.text("startingCash")
+        and not (is_whole and row.currency() not in on_margin and ibkr_flex_rows.moves_as_listed(row, flex.rows))
+    )
+
+
+def _balances(flex: FlexStatement) -> list[Element]:
+    return [row for row in flex.rows.get("CashReport", ()) if row.text("currency") != _BASE_SUMMARY]
 
 
 def _stated_value(flex: FlexStatement, as_of: date) -> Decimal | None:

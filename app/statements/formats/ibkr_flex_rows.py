@@ -4,12 +4,13 @@ Only its enumerations are used. Its parser takes one unknown value of a field th
 nothing, guesses which part of 01/02/2024 is the month, reads 1,5 as 15, and knows no lines.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date
 from decimal import Context, Decimal
 
 from ibflex.enums import AssetClass, CashAction, Code, Reorg
 
+from app.currencies import minor_unit
 from app.statements.formats.ibkr_flex_document import ASK_TO_CORRECT, Element, shown
 from app.statements.formats.ibkr_flex_securities import security
 from app.statements.rows import CashRow, Identifier, PositionRow, StatementError, TransactionRow
@@ -74,6 +75,17 @@ _ACCRUAL_PARTS = frozenset(
 )
 _NOT_AMOUNTS = frozenset({"accountId", "acctAlias", "model", "currency", "reportDate"})
 
+# What the cash report calls the sums of what stands in each section.
+_CAUSES = {
+    "Trades": ("commissions", "netTradesSales", "netTradesPurchases"),
+    "CashTransactions": (
+        "depositWithdrawals", "dividends", "paymentInLieu", "withholdingTax", "withholding871m", "brokerInterest",
+        "bondInterest", "otherFees", "advisorFees",
+    ),
+    "SalesTaxes": ("salesTax",),
+    "Transfers": ("accountTransfers", "internalTransfers"),
+}  # fmt: skip
+
 # The default context would round a sum of the widest numbers to 28 digits.
 _EXACT = Context(prec=96)
 
@@ -106,6 +118,28 @@ def position(row: Element, account: str) -> PositionRow:
 def cash(row: Element) -> CashRow:
     """The balance in one currency that a CashReportCurrency states: with all trades up to the day, settled or not."""
     return CashRow(row.line, row.currency(), row.required_number("endingCash"))
+
+
+def opening_cash(row: Element) -> CashRow | None:
+    """The balance at the start of the first day, which must be the one that the statement before ended with."""
+    starting = row.number("startingCash")
+    return None if starting is None else CashRow(row.line, row.currency(), starting)
+
+
+def moves_as_listed(row: Element, sections: Container[str]) -> bool:
+    """Whether all that moved the cash of a CashReportCurrency is of sections that are in the file.
+
+    It sums up by its cause what moved cash. Where what is read comes to all of it, nothing else moved any: no variation
+    margin, no charge of a CFD, no tax that stands nowhere else. Without these fields all sections must be there.
+    """
+    sums = {cause: row.number(cause) for causes in _CAUSES.values() for cause in causes}
+    if all(amount is None for amount in sums.values()):
+        return all(section in sections for section in (*_CAUSES, "OpenPositions"))
+    listed = (sums[cause] for section, causes in _CAUSES.items() if section in sections for cause in causes)
+    moved = _EXACT.subtract(row.required_number("endingCash"), row.required_number("startingCash"))
+    for amount in listed:
+        moved = _EXACT.subtract(moved, amount) if amount else moved
+    return 2 * abs(moved) < minor_unit(row.currency())
 
 
 def trades(row: Element) -> Iterator[TransactionRow]:

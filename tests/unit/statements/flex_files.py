@@ -94,6 +94,12 @@ def transfer(number: str = "400", **more: str) -> Row:
     return "Transfer", APPLE | given | more
 
 
-def balance(currency: str = "USD", ending: str = "100.00") -> Row:
+def balance(currency: str = "USD", ending: str = "100.00", **more: str) -> Row:
     level = "BaseCurrency" if currency == "BASE_SUMMARY" else "Currency"
-    return "CashReportCurrency", {"currency": currency, "endingCash": ending, "levelOfDetail": level}
+    return "CashReportCurrency", {"currency": currency, "endingCash": ending, "levelOfDetail": level} | more
+
+
+def cash_flows(report: list[Row], **sections: list[Row]) -> dict[str, list[Row]]:
+    """A cash report, and the sections whose rows its sums are of; those not given are empty."""
+    empty = ("Trades", "CashTransactions", "CorporateActions", "SalesTaxes", "Transfers")
+    return {"CashReport": report} | {section: [] for section in empty} | sections

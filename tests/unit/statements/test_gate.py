@@ -244,6 +244,33 @@ def test_each_currency_rolls_forward_by_its_own_transactions():
     assert held_for(stated) == []
 
 
+@given(opening=AMOUNTS, amount=AMOUNTS, parts=st.integers(-9, 9))
+def test_what_is_less_than_half_a_minor_unit_is_rounding_and_no_movement(opening, amount, parts):
+    def stated(currency: str, unit: int) -> list[str]:
+        closing = opening + amount + Decimal(parts).scaleb(unit - 1)
+        given = replace(
+            statement(None, cash=[str(closing)], cash_currency=currency, transactions=moved(amount, currency=currency)),
+            opening_cash=(CashRow(1, currency, opening),),
+        )
+        return held_for(given)
+
+    expected = ["roll_forward"] if abs(parts) >= 5 else []
+    assert (stated("USD", -2), stated("JPY", 0), stated("KWD", -3)) == (expected, expected, expected)
+
+
+def test_a_currency_of_which_not_all_is_listed_need_not_roll_forward_and_another_must():
+    stated = replace(
+        statement(None, cash=["3"]),
+        cash=(CashRow(1, "USD", Decimal(3)), CashRow(2, "EUR", Decimal(3))),
+        opening_cash=(CashRow(1, "USD", Decimal(1)), CashRow(2, "EUR", Decimal(1))),
+        partly_listed=frozenset({"USD"}),
+    )
+    (finding,) = check_completeness(stated, Before())
+    assert finding.text == "1 EUR at the start and transactions of +0 come to 1, the custodian states 3"
+    (gap,) = check_completeness(replace(stated, partly_listed=frozenset({"USD", "EUR"})), Before(cash={"USD": 2}))
+    assert gap.check == "gap"
+
+
 def test_a_statement_that_does_not_start_where_the_one_before_it_ended_is_held():
     stated = replace(statement(None, cash=["5"]), opening_cash=(CashRow(1, "USD", Decimal(5)),))
     assert check_completeness(stated, Before(cash={"USD": Decimal("5.00")})) == []

@@ -17,6 +17,7 @@ from tests.unit.statements.flex_files import (
     APPLE,
     Row,
     balance,
+    cash_flows,
     cash_transaction,
     corporate_action,
     exchange,
@@ -204,6 +205,96 @@ def test_a_sum_of_all_currencies_alone_is_no_balance() -> None:
 
 def test_offshore_renminbi_are_renminbi() -> None:
     assert only({"CashReport": [balance("CNH", "5")]}).cash == (CashRow(6, "CNY", Decimal(5)),)
+
+
+def test_opening_cash_is_what_each_currency_had_at_the_start_of_the_first_day() -> None:
+    both = [balance("USD", startingCash="-90.5", otherFees="0"), balance("EUR", startingCash="", otherFees="0")]
+    read = only(cash_flows([balance("BASE_SUMMARY", startingCash="7"), *both]), first="20240102")
+
+    assert read.opening_cash == (CashRow(7, "USD", Decimal("-90.5")),)
+    assert read.opening_day == date(2024, 1, 2)
+
+
+def test_without_the_field_or_a_first_day_there_is_no_opening_cash() -> None:
+    for read in (
+        only({"CashReport": [balance()]}),
+        only({"CashReport": [balance("BASE_SUMMARY", startingCash="7")]}),
+        only({"CashReport": [balance(startingCash="7")]}, first=""),
+        only({"CashReport": [balance(startingCash="7")]}, first="20240201"),
+    ):
+        assert (read.opening_cash, read.opening_day, read.partly_listed) == (None, None, frozenset())
+
+
+def listed_in_part(*report: Row, **sections: list[Row]) -> set[str]:
+    return set(only(cash_flows(list(report), **sections)).partly_listed)
+
+
+def test_the_cash_report_tells_in_which_currencies_all_that_moved_cash_is_listed() -> None:
+    listed = balance("USD", "-1391.479", startingCash="100", commissions="-1", netTradesPurchases="-1500",
+                     dividends="9.52", salesTax="-0.001", accountTransfers="0.002")  # fmt: skip
+    assert listed_in_part(listed) == set()
+    assert listed_in_part(balance("EUR", "5", startingCash="5", commissions="0"), listed) == set()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cashSettlingMtm": "250"},
+        {"realizedVm": "250"},
+        {"cfdCharges": "250"},
+        {"transactionTax": "250"},
+        {"causeOf2030": "250"},
+        {},
+    ],
+)
+def test_what_moved_cash_and_is_no_transaction_here_is_told_for_its_currency(more: dict[str, str]) -> None:
+    margin = balance("USD", "350", startingCash="100", commissions="0", **more)
+    assert listed_in_part(balance("EUR", "5", startingCash="5", commissions="0"), margin) == {"USD"}
+
+
+def test_sums_that_ibkr_rounded_are_as_good_as_whole_ones() -> None:
+    rounded = {"startingCash": "0", "commissions": "-20", "netTradesSales": "4942.8000279"}
+    assert listed_in_part(balance("CHF", "0.000027903", **rounded, netTradesPurchases="-4922.8")) == set()
+    assert listed_in_part(balance("CHF", "0.0051", **rounded, netTradesPurchases="-4922.8")) == {"CHF"}
+
+
+@pytest.mark.parametrize(
+    ("section", "cause"),
+    [
+        ("Trades", "netTradesSales"),
+        ("CashTransactions", "otherFees"),
+        ("SalesTaxes", "salesTax"),
+        ("Transfers", "internalTransfers"),
+    ],
+)
+def test_a_sum_of_a_section_that_the_file_does_not_have_lists_nothing(section: str, cause: str) -> None:
+    sections = cash_flows([balance(ending="150", startingCash="100", **{cause: "50"})])
+    assert only(sections).partly_listed == set()
+    del sections[section]
+    assert only(sections).partly_listed == {"USD"}
+
+
+def test_without_sums_all_sections_that_move_cash_must_be_there() -> None:
+    sections = cash_flows([balance(startingCash="90")], OpenPositions=[position()])
+    assert only(sections).partly_listed == set()
+    for section in ("OpenPositions", "Trades", "CashTransactions", "CorporateActions", "SalesTaxes", "Transfers"):
+        fewer = {name: rows for name, rows in sections.items() if name != section}
+        assert only(fewer).partly_listed == {"USD"}
+
+
+def test_without_corporate_actions_or_a_whole_period_nothing_tells_that_all_is_listed() -> None:
+    sections = cash_flows([balance(startingCash="100", commissions="0")])
+    assert only(sections, generated="20240131;120000").partly_listed == {"USD"}
+    del sections["CorporateActions"]
+    assert only(sections).partly_listed == {"USD"}
+
+
+def test_trades_on_margin_list_nothing_for_certain_in_their_currency() -> None:
+    report = [balance(startingCash="100", commissions="0"), balance("EUR", startingCash="100", commissions="0")]
+    for future, share in ((trade(assetCategory="FUT"), trade()), (position(assetCategory="FUT"), position())):
+        section = "Trades" if future[0] == "Trade" else "OpenPositions"
+        assert listed_in_part(*report, **{section: [future]}) == {"USD"}
+        assert listed_in_part(*report, **{section: [share]}) == set()
 
 
 def summary(**more: str) -> Row:
