@@ -35,6 +35,8 @@ class Before:
     holdings: Mapping[Holding, Decimal] = field(default_factory=dict)
     #: The balances by the newest statement of an earlier date; those that it does not state are not there.
     cash: Mapping[str, Decimal] = field(default_factory=dict)
+    #: Of a first statement: how many securities the book holds with the other sign, of how many that both hold.
+    sides_of_book: tuple[int, int] = (0, 0)
 
 
 def check_completeness(statement: ParsedStatement, before: Before) -> list[Finding]:
@@ -43,6 +45,7 @@ def check_completeness(statement: ParsedStatement, before: Before) -> list[Findi
         _control_total(statement),
         _vanished(statement, before.holdings),
         _inverted(statement, before.holdings),
+        judge_sides_of_book(*before.sides_of_book),
         *_roll_forward(statement),
         *_gap(statement, before.cash),
     ]
@@ -101,6 +104,21 @@ def judge_inverted(inverted: int, still: int) -> Finding | None:
     return Finding(
         "inverted",
         f"the quantities of {inverted} of {still} positions are those held before with the other sign:"
+        " are the sides swapped?",
+    )
+
+
+def judge_sides_of_book(inverted: int, both: int) -> Finding | None:
+    """Return what it means that so many of the positions that the book has, too, have the other sign there.
+
+    No statement comes to that but by swapped sides, here or in the book: two positions or more, nine in ten of all that
+    both have, in the very quantity. A single one may be a sale that the book does not have.
+    """
+    if inverted < 2 or 10 * inverted < 9 * both:  # noqa: PLR2004 (as told above)
+        return None
+    return Finding(
+        "inverted",
+        f"the quantities of {inverted} of {both} positions are those of the book with the other sign:"
         " are the sides swapped?",
     )
 

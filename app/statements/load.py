@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from app.statements.formats import read_statements
 from app.statements.gate import check_completeness
 from app.statements.models import Statement, StatementFile
 from app.statements.rows import ParsedStatement, StatementError, UnclaimedError
-from app.statements.store import look_back, names_in, store_statement
+from app.statements.store import look_back, names_in, sides_of_book, store_statement
 from app.statements.tables import Mapping, Mappings, load_mappings, mapping_for
 
 #: Ahead of every clock on earth: a date after it is in the future everywhere.
@@ -172,7 +172,11 @@ def _load(
     held, notes = [], []
     for statement in statements:
         custodian_account_id = _custodian_account(session, statement, file.name, today)
-        findings = check_completeness(statement, look_back(session, custodian_account_id, statement))
+        before = look_back(session, custodian_account_id, statement)
+        if statement.positions and not before.holdings:
+            sides = sides_of_book(session, custodian_account_id, statement, instruments)
+            before = replace(before, sides_of_book=sides)
+        findings = check_completeness(statement, before)
         what = f"{statement.custodian} {statement.account_number} of {statement.as_of}"
         notes += [f"{what}: {note}" for note in _notes(session, custodian_account_id, statement)]
         store_statement(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -59,6 +59,64 @@ def look_back(session: Session, custodian_account_id: int, statement: ParsedStat
         holdings={(scheme, identifier): quantity for scheme, identifier, quantity in held if quantity},
         cash={row.currency: row.amount for row in cash},
     )
+
+
+def sides_of_book(
+    session: Session, custodian_account_id: int, statement: ParsedStatement, instruments: Mapping[InstrumentName, int]
+) -> tuple[int, int]:
+    """Return how many securities a first statement and the book hold with opposite signs, and how many both hold.
+
+    Args:
+        session: the transaction to read in.
+        custodian_account_id: the account that it is of.
+        statement: what it says; (0, 0) where one of the account came before it, which it is held against.
+        instruments: the ids of all `names_in` it.
+    """
+    rows = statement.positions or ()
+    inverted, both = session.execute(
+        _SIDES_OF_BOOK,
+        {
+            "custodian_account_id": custodian_account_id,
+            "as_of": statement.as_of,
+            "currency": statement.currency,
+            "instruments": [instruments[_name(row, statement)] for row in rows],
+            "quantities": [row.quantity for row in rows],
+        },
+    ).one()
+    return inverted, both
+
+
+#: The same as `gate_by_book` of a table file, for one statement that is not written down yet.
+_SIDES_OF_BOOK = text(
+    """
+    WITH stated AS (
+        SELECT r.security_id, sum(p.quantity) AS quantity
+        FROM unnest(CAST(:instruments AS bigint[]), CAST(:quantities AS numeric[])) AS p (instrument_id, quantity)
+        JOIN instrument_securities AS r
+            ON r.instrument_id = p.instrument_id AND CAST(:as_of AS date) BETWEEN r.valid_from AND r.valid_to
+        GROUP BY r.security_id
+    ),
+    booked AS (
+        SELECT b.security_id, sum(b.quantity_traded) AS quantity
+        FROM account_mappings AS m
+        CROSS JOIN LATERAL (
+            SELECT max(as_of) AS as_of FROM book_snapshots WHERE account_id = m.account_id AND as_of <= :as_of
+        ) AS version
+        JOIN book_positions AS b ON b.account_id = m.account_id AND b.as_of = version.as_of
+        WHERE m.custodian_account_id = :custodian_account_id AND :as_of BETWEEN m.valid_from AND m.valid_to
+        GROUP BY b.security_id
+    )
+    SELECT count(*) FILTER (WHERE stated.quantity = -booked.quantity), count(*)
+    FROM stated
+    JOIN booked USING (security_id)
+    WHERE stated.quantity <> 0 AND booked.quantity <> 0
+        AND NOT EXISTS (
+            SELECT FROM statements
+            WHERE custodian_account_id = :custodian_account_id AND currency = :currency AND state = 'accepted'
+                AND states_positions AND as_of <= :as_of
+        )
+    """
+)
 
 
 def store_statement(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from app.database import copy_lines
 from app.statements.tables.convert import Chunk
@@ -34,12 +35,15 @@ class CopyRows:
         #: Rows that there are, and rows of them that are loaded.
         self.read = 0
         self.count = 0
+        self._holds = holds
         self._columns = _COLUMNS[holds]
         self._ids = ids
         # The last one stands for no instrument, whose number is -1.
         self._instruments = np.append(instruments, 0)
         #: How many rows each statement has.
         self.of_statements = np.zeros(len(ids), dtype=np.int32)
+        #: Which statements have a quantity below zero.
+        self.has_short = np.zeros(len(ids), dtype=bool)
         self._suspect = np.zeros(len(ids), dtype=bool)
 
     def block(self, chunk: Chunk, places: Ints) -> Any:
@@ -52,6 +56,8 @@ class CopyRows:
         statements = places[chunk.statements]
         numbers = self._number(statements)
         self._suspect_doubles(statements, chunk.instruments)
+        if self._holds == "positions":
+            self.has_short[statements[np.asarray(pc.starts_with(chunk.columns["quantity"], "-"))]] = True
         ids = self._ids[statements]
         keep = ids > 0
         instruments = pa.array(self._instruments[chunk.instruments], mask=chunk.instruments < 0)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app.book import MOST_LISTED, FileProblems, instrument_ids
 from app.database import copy_into, copy_lines
-from app.statements.gate import Finding, judge_inverted, judge_vanished
+from app.statements.gate import Finding, judge_inverted, judge_sides_of_book, judge_vanished
 from app.statements.rows import StatementError
 from app.statements.tables.alike import unlike
 from app.statements.tables.convert import Converter
@@ -280,21 +280,41 @@ class _Load:
         self.connection.execute("ANALYZE looked_back")
         self._execute("findings")
         if holds == "positions":
-            self._write_findings(rows)
+            self._write_findings(turn, rows)
         self._execute("write_statements", turn=turn, file_id=self.file_id, **states)
         self._note("replaced", "it replaces statement {0} of the same day, which stays as it came")
 
-    def _write_findings(self, rows: CopyRows) -> None:
-        places = self._unlike(rows)
-        slices = [places[start : start + _SUMMED_AT_ONCE].tolist() for start in range(0, len(places), _SUMMED_AT_ONCE)]
-        failed = [found for some in slices for found in self._rows("gate", places=some)]
+    def _write_findings(self, turn: int, rows: CopyRows) -> None:
+        unlike_before = self._summed("gate", self._unlike(rows))
+        unlike_book = self._summed("gate_by_book", self._firsts(turn, rows))
+        failed = sorted(place for place, *_ in unlike_before + unlike_book)
         if not failed:
             return
         with copy_into(self.session, "incoming_findings") as copy:
-            for place, gone, before, inverted, still in failed:
-                findings = [judge_vanished(gone, before), judge_inverted(inverted, still)]
+
+            def write(place: int, *findings: Finding | None) -> None:
                 copy.write_row((place, json.dumps([found.as_json() for found in findings if found])))
-        self._tell_held([place for place, *_ in failed[:MOST_LISTED]], len(failed))
+
+            for place, gone, before, inverted, still in unlike_before:
+                write(place, judge_vanished(gone, before), judge_inverted(inverted, still))
+            for place, inverted, both in unlike_book:
+                write(place, judge_sides_of_book(inverted, both))
+        self._tell_held(failed[:MOST_LISTED], len(failed))
+
+    def _summed(self, query: str, places: Ints) -> list[Any]:
+        slices = [places[start : start + _SUMMED_AT_ONCE].tolist() for start in range(0, len(places), _SUMMED_AT_ONCE)]
+        return [found for some in slices for found in self._rows(query, places=some)]
+
+    def _firsts(self, turn: int, rows: CopyRows) -> Ints:
+        """Return the places of statements without one before them that may have swapped sides.
+
+        One that is long in all it holds is not looked at: the book would have to be short in all of it, and most files
+        have nothing else, so that nothing else of a first file is looked up in the book.
+        """
+        if not rows.has_short.any():
+            return np.zeros(0, dtype=np.int64)
+        firsts = _ints(self._binary("firsts", turn=turn)[0] or b"")
+        return firsts[rows.has_short[firsts]]
 
     def _unlike(self, rows: CopyRows) -> Ints:
         """Return the places of the statements that are not plainly like those before them."""

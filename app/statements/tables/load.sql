@@ -179,6 +179,54 @@ HAVING 2 * count(*) FILTER (WHERE gone) > count(*)
     OR 2 * count(*) FILTER (WHERE is_now = -was) > count(*) FILTER (WHERE is_now <> 0)
 ORDER BY place;
 
+-- name: firsts
+-- The places of statements that have none before them, eight bytes each.
+SELECT string_agg(int8send(i.place), '')
+FROM incoming AS i
+WHERE i.turn = %(turn)s
+    AND NOT EXISTS (SELECT FROM looked_back AS l WHERE l.place = i.place AND l.before_id IS NOT NULL);
+
+-- name: gate_by_book
+-- First statements whose positions have the other sign in the newest version of the book up to their day; see
+-- `app.statements.gate`.
+WITH judged AS MATERIALIZED (
+    SELECT place, statement_id, custodian_account_id, as_of FROM incoming WHERE place = ANY (%(places)s)
+),
+stated AS (
+    SELECT j.place, r.security_id, sum(p.quantity) AS quantity
+    FROM judged AS j
+    CROSS JOIN LATERAL (SELECT * FROM statement_positions WHERE statement_id = j.statement_id OFFSET 0) AS p
+    JOIN instrument_securities AS r
+        ON r.instrument_id = p.instrument_id AND j.as_of BETWEEN r.valid_from AND r.valid_to
+    GROUP BY j.place, r.security_id
+),
+booked AS (
+    SELECT j.place, b.security_id, sum(b.quantity_traded) AS quantity
+    FROM judged AS j
+    CROSS JOIN LATERAL (
+        SELECT account_id FROM account_mappings
+        WHERE custodian_account_id = j.custodian_account_id AND j.as_of BETWEEN valid_from AND valid_to
+        OFFSET 0
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT max(as_of) AS as_of FROM book_snapshots WHERE account_id = m.account_id AND as_of <= j.as_of
+    ) AS version
+    CROSS JOIN LATERAL (
+        SELECT security_id, quantity_traded FROM book_positions
+        WHERE account_id = m.account_id AND as_of = version.as_of
+        OFFSET 0
+    ) AS b
+    GROUP BY j.place, b.security_id
+)
+SELECT place, count(*) FILTER (WHERE stated.quantity = -booked.quantity), count(*)
+FROM stated
+JOIN booked USING (place, security_id)
+WHERE stated.quantity <> 0 AND booked.quantity <> 0
+GROUP BY place
+HAVING count(*) FILTER (WHERE stated.quantity = -booked.quantity) >= 2
+    AND 10 * count(*) FILTER (WHERE stated.quantity = -booked.quantity) >= 9 * count(*)
+ORDER BY place;
+
 -- name: findings
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_findings (
     place bigint PRIMARY KEY,

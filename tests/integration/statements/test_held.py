@@ -98,6 +98,74 @@ def test_statements_of_other_accounts_and_currencies_are_not_mixed_up(bring):
     assert bring(holding("A", day="20240201"), name="short.ofx") != []
 
 
+@pytest.fixture
+def held_in_book(accounts, session):
+    """Write a version of the book of account A-1, whose securities have their codes for CUSIPs."""
+    ((account_id,),) = make.rows(
+        session,
+        "SELECT account_id FROM account_mappings WHERE custodian_account_id = :id",
+        id=accounts["A-1"],
+    )
+    securities = {code: make.security(session, code, cusip=code) for code in "ABCD"}
+
+    def held_in_book(day=31, **quantities):
+        positions = {securities[code]: quantity for code, quantity in quantities.items()}
+        make.book(session, account_id, as_of=date(2024, 1, day), positions=positions)
+        session.commit()
+
+    return held_in_book
+
+
+def turned(**quantities):
+    return investment(positions=[position(code, quantity) for code, quantity in quantities.items()])
+
+
+def test_a_first_statement_with_the_signs_of_the_book_turned_round_is_held(bring, held_in_book, session):
+    held_in_book(A="10", B="-2.5", C="7", D="0")
+    held = bring(turned(A="-10", B="2.50", C="-7", D="5", X="-1"))
+    assert held == [
+        "custodian.example A-1 of 2024-01-31: the quantities of 3 of 3 positions are those of the book with the other"
+        " sign: are the sides swapped?"
+    ]
+    assert bring(turned(A="-10", B="2.5", C="-7"), name="again.ofx") != []
+    assert bring(turned(A="10", B="-2.5", C="7"), name="right.ofx") == []
+
+
+@pytest.mark.parametrize(
+    ("book", "stated"),
+    [
+        ({"A": "-10", "B": "-2"}, {"A": "-10", "B": "-2"}),
+        ({"A": "10"}, {"A": "-10"}),
+        ({"A": "10"}, {"A": "-10", "X": "-10"}),
+        ({"A": "10", "B": "2"}, {"A": "-10", "B": "-3"}),
+        ({"A": "10", "B": "2", "C": "3"}, {"A": "-10", "B": "-2", "C": "3"}),
+        ({}, {"A": "-10", "B": "-2"}),
+    ],
+    ids=["short on both sides", "one", "one that both have", "another quantity", "one is the right way", "no book"],
+)
+def test_a_first_statement_that_is_short_is_not_held_where_the_book_may_be_what_is_wrong(
+    bring, held_in_book, book, stated
+):
+    held_in_book(**book)
+    assert bring(turned(**stated)) == []
+
+
+def test_the_newest_version_of_the_book_up_to_the_statements_day_is_what_a_first_one_is_held_against(
+    bring, held_in_book
+):
+    held_in_book(day=15, A="-10", B="-2")
+    held_in_book(day=30, A="10", B="2")
+    assert bring(turned(A="-10", B="-2")) != []
+    held_in_book(day=31, A="-10", B="-2")
+    assert bring(turned(A="-10", B="-2.0"), name="again.ofx") == []
+
+
+def test_a_statement_that_has_one_before_it_is_held_against_that_alone(bring, held_in_book):
+    bring(investment(day="20240130", positions=[position("A", "-10"), position("B", "-2")]))
+    held_in_book(A="10", B="2")
+    assert bring(turned(A="-10", B="-2")) == []
+
+
 def test_a_bank_statement_between_two_of_positions_hides_nothing(bring):
     bring(holding("A", "B", "C", day="20240129"))
     bring(investment(day="20240130", cash="5"))

@@ -216,6 +216,16 @@ def test_a_position_that_was_sold_short_by_a_transaction_is_not_held():
     assert check_completeness(statement([position("A", "-1")], transactions=(sale("A"),)), before) == []
 
 
+@given(inverted=st.integers(0, 40), others=st.integers(0, 40))
+def test_a_first_statement_with_nine_in_ten_positions_of_the_book_turned_round_is_held_if_they_are_two(
+    inverted, others
+):
+    both = inverted + others
+    first = Before(sides_of_book=(inverted, both))
+    findings = [finding.check for finding in check_completeness(statement([position()]), first)]
+    assert findings == (["inverted"] if inverted >= 2 and inverted / both >= 0.9 else [])
+
+
 # Balances that roll forward
 
 
