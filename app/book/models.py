@@ -67,6 +67,8 @@ class CustodianAccount(Base, app_may={"INSERT", "UPDATE"}):
     statement_cutoff: Mapped[time | None]
     #: The newest date that was reconciled; older dates are not compared any more.
     reconciled_to: Mapped[date | None]
+    #: The business day of the run that did so first: how long no newer date came.
+    reconciled_on: Mapped[date | None]
 
     __table_args__ = (
         UniqueConstraint("custodian", "number"),

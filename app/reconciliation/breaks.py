@@ -80,7 +80,7 @@ class BreakEventView:
     theirs: Decimal | None
     difference: Decimal | None
     explanation: str
-    #: What the person said of it, and whom it was given to.
+    #: What the person said of it, or by which day an explanation did not come true; and whom it was given to.
     reason: str
     assignee: str | None
     #: The database's login.

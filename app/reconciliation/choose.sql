@@ -32,7 +32,13 @@ CREATE TEMPORARY TABLE IF NOT EXISTS chosen (
     -- Why there is none, where that is known.
     outcome text,
     held_statement_id bigint,
-    due_as_of date
+    due_as_of date,
+    -- For explanations: a statement of this day, or of a later one, should be here by now. An irregular one is never
+    -- due, but not waited for longer than a side may take to book: from its day on, and from the run on that first
+    -- compared the newest one.
+    awaited_as_of date,
+    -- Whether an irregular account has a newer date than any run compared.
+    is_first_look boolean NOT NULL DEFAULT FALSE
 ) ON COMMIT DELETE ROWS;
 
 -- name: create_compared
@@ -45,8 +51,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared (
     calendar text NOT NULL,
     as_of date NOT NULL,
     book_as_of date NOT NULL,
-    -- Of a regular statement the date that should be here by now.
-    due_as_of date,
+    -- The one rule by which explanations lapse: what should have come true by this day explains nothing more. It is
+    -- the statement's date, or a later one whose statement should be here by now.
+    lapse_as_of date NOT NULL,
     position_statements bigint[] NOT NULL,
     cash_statements bigint[] NOT NULL,
     PRIMARY KEY (group_id, account_id)
@@ -74,7 +81,7 @@ FROM (
 -- send a statement a currency, or positions and cash apart: of those of one kind and currency the last that came counts.
 INSERT INTO chosen (
     account_id, group_id, custodian_account_id, calendar, as_of, position_statements, cash_statements, outcome,
-    held_statement_id, due_as_of
+    held_statement_id, due_as_of, awaited_as_of, is_first_look
 )
 SELECT
     a.id,
@@ -99,9 +106,15 @@ SELECT
         WHEN newest.as_of < c.reconciled_to THEN 'already_newer'
     END,
     CASE WHEN h.as_of >= newest.as_of OR newest.as_of IS NULL THEN h.id END,
-    CASE WHEN due.as_of >= m.valid_from THEN due.as_of END
+    CASE WHEN due.as_of >= m.valid_from THEN due.as_of END,
+    CASE
+        WHEN c.statement_frequency IS NOT NULL THEN due.as_of
+        WHEN coalesce(c.reconciled_on <= d.patient_day, TRUE) THEN d.patient_day
+    END,
+    c.statement_frequency IS NULL AND coalesce(newest.as_of > c.reconciled_to, TRUE)
 FROM accounts AS a
-JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
+JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[]), CAST(:patient_days AS date[]))
+    AS d (calendar, last_day, patient_day) USING (calendar)
 LEFT JOIN LATERAL (
     SELECT * FROM account_mappings WHERE account_id = a.id AND d.last_day BETWEEN valid_from AND valid_to OFFSET 0
 ) AS m ON TRUE
@@ -168,7 +181,7 @@ WHERE a.id BETWEEN :first_account_id AND :last_account_id
 -- or both.
 INSERT INTO chosen (
     account_id, group_id, custodian_account_id, calendar, as_of, position_statements, cash_statements, outcome,
-    held_statement_id, due_as_of
+    held_statement_id, due_as_of, awaited_as_of, is_first_look
 )
 WITH links AS (
     SELECT l.group_id, l.account_id, l.custodian_account_id, l.valid_from, a.calendar, d.last_day
@@ -239,7 +252,12 @@ watched AS (
         m.group_id,
         max(c.reconciled_to) AS reconciled_to,
         -- What is due of one is due of all.
-        max(due.as_of) AS due_as_of,
+        max(due.as_of) FILTER (WHERE due.as_of >= g.valid_from) AS due_as_of,
+        CASE
+            WHEN count(c.statement_frequency) > 0 THEN max(due.as_of)
+            WHEN coalesce(max(c.reconciled_on) <= max(d.patient_day), TRUE) THEN max(d.patient_day)
+        END AS awaited_as_of,
+        count(c.statement_frequency) = 0 AS is_irregular,
         (
             SELECT max(h.id)
             FROM statements AS h
@@ -251,13 +269,14 @@ watched AS (
     LEFT JOIN common USING (group_id)
     JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
     JOIN accounts AS a ON a.id = m.group_id
+    LEFT JOIN unnest(CAST(:calendars AS text[]), CAST(:patient_days AS date[])) AS d (calendar, patient_day)
+        USING (calendar)
     LEFT JOIN unnest(
         CAST(:due_calendars AS text[]), CAST(:due_frequencies AS text[]), CAST(:due_lags AS bigint[]),
         CAST(:due_cutoffs AS time[]), CAST(:due_days AS date[])
     ) AS due (calendar, frequency, lag_days, cutoff, as_of)
         ON (due.calendar, due.frequency, due.lag_days) = (a.calendar, c.statement_frequency, c.statement_lag_days)
             AND due.cutoff IS NOT DISTINCT FROM c.statement_cutoff
-            AND due.as_of >= g.valid_from
     GROUP BY m.group_id
 )
 SELECT DISTINCT
@@ -275,7 +294,9 @@ SELECT DISTINCT
         WHEN common.as_of < w.reconciled_to THEN 'already_newer'
     END,
     w.held_statement_id,
-    w.due_as_of
+    w.due_as_of,
+    w.awaited_as_of,
+    w.is_irregular AND coalesce(common.as_of > w.reconciled_to, TRUE)
 FROM links AS l
 JOIN accounts AS a ON a.id = l.group_id
 JOIN groups AS g USING (group_id)
@@ -290,7 +311,7 @@ SELECT DISTINCT calendar, as_of FROM chosen WHERE as_of IS NOT NULL AND outcome 
 -- name: settle
 -- The version of the book for the statement's date. On a day without business the last business day's version still
 -- holds; an older one does not. Of what is linked all or nothing is compared.
-WITH versions AS (
+WITH found AS (
     SELECT
         c.*,
         b.as_of AS book_as_of,
@@ -310,10 +331,20 @@ WITH versions AS (
         LIMIT 1
     ) AS b ON c.outcome IS NULL
 ),
+versions AS (
+    SELECT
+        *,
+        CASE
+            WHEN outcome IS NOT NULL OR lacks_book THEN awaited_as_of
+            WHEN is_first_look THEN as_of
+            ELSE greatest(as_of, awaited_as_of)
+        END AS lapse_as_of
+    FROM found
+),
 written AS (
     INSERT INTO run_accounts (
         run_id, account_id, group_id, custodian_account_id, outcome, statement_ids, as_of, book_as_of,
-        states_positions, states_cash, held_statement_id, due_as_of
+        states_positions, states_cash, held_statement_id, due_as_of, lapse_as_of
     )
     SELECT
         :run_id, account_id, group_id, custodian_account_id,
@@ -323,17 +354,17 @@ written AS (
             WHEN position_statements = '{}' THEN cash_statements
             ELSE ARRAY(SELECT unnest(position_statements) UNION SELECT unnest(cash_statements) ORDER BY 1)
         END,
-        as_of, book_as_of, states_positions, states_cash, held_statement_id, due_as_of
+        as_of, book_as_of, states_positions, states_cash, held_statement_id, due_as_of, lapse_as_of
     FROM versions
     RETURNING outcome
 ),
 kept AS (
     INSERT INTO compared (
-        group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
+        group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, lapse_as_of, position_statements,
         cash_statements
     )
     SELECT
-        group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, due_as_of, position_statements,
+        group_id, account_id, custodian_account_id, calendar, as_of, book_as_of, lapse_as_of, position_statements,
         cash_statements
     FROM versions
     WHERE outcome IS NULL AND NOT lacks_book

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.calendars import add_business_days, business_day_numbers, business_day_on_or_before, due_as_of
-from app.reconciliation.explain import explain_differences
+from app.reconciliation.explain import PATIENCE_DAYS, explain_differences
 from app.reconciliation.matching import LOOK_BACK_DAYS, match_transactions
 from app.reconciliation.queries import sql
 from app.settings import get_settings
@@ -79,7 +79,8 @@ def compare_shard(
     """
     shard = {"run_id": run_id, "first_account_id": first_account_id, "last_account_id": last_account_id}
     days = {name: day for name, day in last_days.items() if _CUTOFF not in name}
-    calendars = {"calendars": list(days), "last_days": list(days.values())}
+    patient_days = [add_business_days(calendar, day, -PATIENCE_DAYS) for calendar, day in days.items()]
+    calendars = {"calendars": list(days), "last_days": list(days.values()), "patient_days": patient_days}
     session.execute(sql("lock_book"))
     session.execute(sql("work_memory"))
     session.execute(sql("lock"), shard)
@@ -108,8 +109,10 @@ def compare_shard(
     session.execute(sql("value"), {"base_currency": get_settings().base_currency})
     recorded = session.execute(sql("record"), shard).one()
     closed = session.execute(sql("close"), shard).scalar_one()
-    session.execute(sql("advance"))
-    return ShardCounts(**accounts._mapping, **recorded._mapping, closed=closed)
+    lapsed = session.execute(sql("lapse"), shard).scalar_one()
+    session.execute(sql("advance"), {"calendars": list(days), "last_days": list(days.values())})
+    counts = {**recorded._mapping, "changed": recorded.changed + lapsed}
+    return ShardCounts(**accounts._mapping, **counts, closed=closed)
 
 
 _REGULAR = text(

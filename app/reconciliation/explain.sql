@@ -1,5 +1,6 @@
 -- Why differences are as they are. A reason is a row that accounts for an amount of a difference; the reasons of one kind
--- are applied together, or one of them that accounts for all that is left. What they leave is an open break.
+-- are applied together, or one of them that accounts for all that is left. What they leave is an open break. A reason whose day has
+-- passed is none: its day is after `lapse_as_of`, whatever its kind.
 
 -- name: create_reasons
 CREATE TEMPORARY TABLE IF NOT EXISTS reasons (
@@ -56,6 +57,7 @@ SELECT
         'booked_by', ratio.booked_by, 'amount', d.difference::text
     )
 FROM differences AS d
+JOIN compared AS c ON (c.group_id, c.account_id) = (d.group_id, d.account_id)
 JOIN corporate_actions AS s ON s.security_id = d.security_id AND s.kind = 'split'
 CROSS JOIN LATERAL (
     SELECT CASE
@@ -69,12 +71,12 @@ JOIN business_days AS ex ON (ex.calendar, ex.day) = (d.calendar, s.ex_date)
 JOIN LATERAL (
     SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = ex.number + :patience_days
 ) AS late ON TRUE
-WHERE d.kind = 'quantity' AND ratio.booked_by IS NOT NULL AND s.ex_date <= d.as_of AND d.as_of < late.day;
+WHERE d.kind = 'quantity' AND ratio.booked_by IS NOT NULL AND s.ex_date <= d.as_of
+    AND late.day > c.lapse_as_of;
 
 -- name: reason_unsettled
 -- The custodian books on the settle date what the book has had since the trade date: trades, and income since its ex-date.
--- A trade that the version of the book does not hold yet explains nothing of it; nor does one that has settled by the
--- date of the statement that should be here.
+-- A trade that the version of the book does not hold yet explains nothing of it.
 INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, row)
 SELECT
     d.custodian_account_id, d.subject,
@@ -88,7 +90,7 @@ SELECT
 FROM differences AS d
 JOIN compared AS c USING (group_id)
 JOIN book_transactions AS t ON t.account_id = c.account_id
-    AND t.settle_date > greatest(d.as_of, c.due_as_of) AND t.trade_date <= c.book_as_of
+    AND t.settle_date > c.lapse_as_of AND t.trade_date <= c.book_as_of
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN d.kind = 'cash' THEN CASE WHEN t.currency = d.currency THEN t.amount END
@@ -115,7 +117,7 @@ SELECT
 FROM differences AS d
 JOIN compared AS c USING (group_id)
 JOIN corporate_actions AS s ON s.kind <> 'split' AND s.currency = d.currency
-    AND s.ex_date <= d.as_of AND s.pay_date > greatest(d.as_of, c.due_as_of)
+    AND s.ex_date <= d.as_of AND s.pay_date > c.lapse_as_of
 JOIN book_positions AS p ON (p.account_id, p.as_of, p.security_id) = (c.account_id, c.book_as_of, s.security_id)
 WHERE d.kind = 'cash' AND NOT EXISTS (
     SELECT FROM book_transactions AS t
@@ -137,6 +139,7 @@ SELECT
         'trade_date', x.trade_date, 'amount', x.amount::text, 'description', x.description
     )
 FROM differences AS d
+JOIN compared AS c ON (c.group_id, c.account_id) = (d.group_id, d.account_id)
 JOIN differences AS f ON f.group_id = d.group_id AND f.kind = 'transaction_missing_in_book' AND f.currency = d.currency
 CROSS JOIN LATERAL (
     SELECT * FROM statement_transactions
@@ -149,7 +152,7 @@ JOIN LATERAL (
     SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = taken.number + :patience_days
 ) AS late ON TRUE
 WHERE d.kind = 'cash' AND x.kind IN ('expense', 'interest') AND x.amount < 0
-    AND x.trade_date <= d.as_of AND d.as_of < late.day;
+    AND x.trade_date <= d.as_of AND late.day > c.lapse_as_of;
 
 -- name: reason_fx_rounding
 -- Amounts that were converted, matched with each other, and rounded by each side in its own way.
@@ -190,13 +193,13 @@ WITH short AS (
 ),
 offers AS (
     SELECT
-        custodian_account_id, subject, 0 AS single, sum(amount) AS amount, max(until) AS until,
+        custodian_account_id, subject, 0 AS single, sum(amount) AS amount, max(until) AS until, min(until) AS first_until,
         jsonb_agg(row ORDER BY place) AS rows, bool_or(must_suffice) AS must_suffice
     FROM reasons
     WHERE kind = :kind
     GROUP BY custodian_account_id, subject
     UNION ALL
-    SELECT custodian_account_id, subject, place, amount, until, jsonb_build_array(row), TRUE
+    SELECT custodian_account_id, subject, place, amount, until, until, jsonb_build_array(row), TRUE
     FROM reasons
     WHERE kind = :kind
 ),
@@ -211,7 +214,8 @@ UPDATE differences AS d
 SET
     remainder = d.remainder - o.amount,
     explanations = d.explanations || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
-        'kind', CAST(:kind AS text), 'amount', o.amount::text, 'until', o.until, 'rows', o.rows
+        'kind', CAST(:kind AS text), 'amount', o.amount::text, 'until', o.until,
+        'first_until', nullif(o.first_until, o.until), 'rows', o.rows
     ))),
     expected_by = greatest(d.expected_by, o.until)
 FROM chosen_offers AS o

@@ -94,6 +94,8 @@ class RunAccount(Base, app_may={"INSERT"}):
     held_statement_id: Mapped[int | None]
     #: The date that a regular statement should have by now; NULL for an irregular one.
     due_as_of: Mapped[date | None]
+    #: What an explanation says will be so by this day or an earlier one has come true by now, or explains nothing more.
+    lapse_as_of: Mapped[date | None]
 
     __table_args__ = (
         CheckConstraint(
@@ -165,7 +167,8 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     difference: Mapped[Decimal | None]
     #: What of the difference no explanation accounts for.
     remainder: Mapped[Decimal | None]
-    #: In order; each has kind, amount, the rows that sum to it, and the day by which it comes true, if there is one.
+    #: In order; each has kind, amount, the rows that sum to it, and the day by which it comes true, if there is one;
+    #: `first_until` is that of the first of its rows, where that is earlier.
     explanations: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
     #: The day by which all of them come true; the break is open when it has not closed by then.
     expected_by: Mapped[date | None]
@@ -215,7 +218,7 @@ class BreakEvent(Base, app_may={"INSERT"}):
     #: The database login that it was written with.
     db_user: Mapped[str] = mapped_column(server_default=text("session_user"))
     event: Mapped[str]
-    #: What the person said of it.
+    #: What the person said of it; of an explanation that lapsed, by which day it did not come true.
     reason: Mapped[str] = mapped_column(server_default="")
     kind: Mapped[str]
     ours: Mapped[Decimal | None]

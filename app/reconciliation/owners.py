@@ -23,7 +23,7 @@ def explain_by_other_accounts(session: Session, run_id: int) -> None:
     for row in session.execute(sql("pair_accounts"), {"run_id": run_id}):
         more, less = _Side(*row[:6]), _Side(*row[6:])
         until = min(more.until, less.until)
-        if max(more.as_of, less.as_of) < until:
+        if until > max(more.lapse_as_of, less.lapse_as_of):
             pairs += [more.explained_by(less, until), less.explained_by(more, until)]
     if pairs:
         session.execute(sql("explain_by_account"), {"run_id": run_id, "pairs": json.dumps(pairs)})
@@ -37,7 +37,8 @@ class _Side:
     account: str
     calendar: str
     remainder: Decimal
-    as_of: date
+    #: What should have come true by this day explains nothing more.
+    lapse_as_of: date
     opened_as_of: date
 
     @property

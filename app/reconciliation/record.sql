@@ -84,8 +84,12 @@ WITH before AS (
         b.id AS break_id,
         b.state AS old_state,
         CASE WHEN kept.is_explained_elsewhere THEN b.remainder ELSE d.remainder END AS new_remainder,
-        CASE WHEN kept.is_explained_elsewhere THEN b.explanations ELSE d.explanations END AS new_explanations,
-        CASE WHEN kept.is_explained_elsewhere THEN b.expected_by ELSE d.expected_by END AS new_expected_by,
+        CASE
+            WHEN kept.is_explained_elsewhere THEN d.explanations || (b.explanations -> -1)
+            ELSE d.explanations
+        END AS new_explanations,
+        CASE WHEN kept.is_explained_elsewhere THEN greatest(d.expected_by, elsewhere.until) ELSE d.expected_by END
+            AS new_expected_by,
         CASE
             WHEN kept.is_settled THEN b.state
             WHEN kept.is_explained_elsewhere OR d.explanations <> '[]' AND abs(d.remainder) <= d.allowed
@@ -98,9 +102,29 @@ WITH before AS (
             WHEN b.state = 'closed' OR b.state IN ('resolved', 'written_off') AND NOT kept.is_settled THEN 'reopened'
             WHEN NOT kept.is_same OR b.remainder IS DISTINCT FROM d.remainder AND NOT kept.is_explained_elsewhere
                 OR NOT kept.is_explained_elsewhere AND kinds.old IS DISTINCT FROM kinds.new THEN 'changed'
-        END AS event
+        END AS event,
+        CASE
+            WHEN b.state = 'explained' AND kept.is_same AND NOT kept.is_explained_elsewhere
+                THEN 'its explanation did not come true by ' || to_char(lapsed.day, 'YYYY-MM-DD')
+        END AS reason
     FROM differences AS d
     LEFT JOIN breaks AS b USING (custodian_account_id, subject)
+    LEFT JOIN compared AS c ON (c.group_id, c.account_id) = (d.group_id, d.account_id)
+    -- The explanation by another account's break, if there is one.
+    LEFT JOIN LATERAL (
+        SELECT
+            CAST(b.explanations -> -1 ->> 'until' AS date) AS until,
+            CAST(b.explanations -> -1 ->> 'amount' AS numeric) AS amount
+        WHERE b.explanations -> -1 ->> 'kind' = 'other_account'
+    ) AS elsewhere ON TRUE
+    CROSS JOIN LATERAL (
+        SELECT min(e.day) AS day
+        FROM (
+            SELECT CAST(coalesce(e ->> 'first_until', e ->> 'until') AS date) AS day
+            FROM jsonb_array_elements(b.explanations) AS e
+        ) AS e
+        WHERE e.day <= c.lapse_as_of
+    ) AS lapsed
     CROSS JOIN LATERAL (
         SELECT
             (SELECT array_agg(e ->> 'kind') FROM jsonb_array_elements(b.explanations) AS e) AS old,
@@ -121,9 +145,9 @@ WITH before AS (
                 ELSE FALSE
             END AS is_settled,
             -- The other account is looked at again when the run ends.
-            b.state = 'explained' AND same.is_same AND kinds.old[cardinality(kinds.old)] = 'other_account'
+            b.state = 'explained' AND same.is_same AND coalesce(elsewhere.until > c.lapse_as_of, FALSE)
                 AND kinds.old[1:cardinality(kinds.old) - 1] IS NOT DISTINCT FROM coalesce(kinds.new, '{}')
-                AND d.as_of < b.expected_by
+                AND d.remainder = b.remainder + elsewhere.amount
                 AS is_explained_elsewhere
     ) AS kept
 ),
@@ -160,11 +184,11 @@ written AS (
 ),
 told AS (
     INSERT INTO break_events (
-        break_id, run_id, event, kind, ours, theirs, difference, remainder, explanations, value, as_of
+        break_id, run_id, event, reason, kind, ours, theirs, difference, remainder, explanations, value, as_of
     )
     SELECT
-        w.id, :run_id, x.event, x.kind, x.ours, x.theirs, x.difference, x.new_remainder, x.new_explanations, x.value,
-        x.as_of
+        w.id, :run_id, x.event, coalesce(x.reason, ''), x.kind, x.ours, x.theirs, x.difference, x.new_remainder,
+        x.new_explanations, x.value, x.as_of
     FROM before AS x
     JOIN written AS w USING (custodian_account_id, subject)
     WHERE x.event IS NOT NULL
@@ -224,11 +248,89 @@ told AS (
 )
 SELECT count(*) AS closed FROM told;
 
+-- name: lapse
+-- What this run did not find again, for it compared nothing or not that, stays explained no longer than what it did: an
+-- explanation whose day has passed is taken back, and what it explained remains.
+WITH left_out AS (
+    SELECT id, account_id
+    FROM breaks
+    WHERE account_id BETWEEN :first_account_id AND :last_account_id AND state = 'explained' AND last_run_id <> :run_id
+    UNION
+    SELECT b.id, b.account_id
+    FROM run_links AS l
+    CROSS JOIN LATERAL (
+        SELECT id, account_id FROM breaks
+        WHERE account_id = l.account_id AND state = 'explained' AND last_run_id <> :run_id
+        OFFSET 0
+    ) AS b
+    WHERE l.run_id = :run_id AND l.group_id BETWEEN :first_account_id AND :last_account_id
+),
+overdue AS (
+    SELECT b.*, e.day, e.standing, e.standing_until, b.remainder + e.amount AS new_remainder
+    FROM left_out AS o
+    CROSS JOIN LATERAL (
+        SELECT lapse_as_of FROM run_accounts
+        WHERE run_id = :run_id AND account_id = o.account_id AND group_id BETWEEN :first_account_id AND :last_account_id
+        OFFSET 0
+    ) AS r
+    CROSS JOIN LATERAL (SELECT * FROM breaks WHERE id = o.id OFFSET 0) AS b
+    CROSS JOIN LATERAL (
+        SELECT
+            min(x.day) FILTER (WHERE x.has_passed) AS day,
+            sum(x.amount) FILTER (WHERE x.has_passed) AS amount,
+            coalesce(jsonb_agg(x.explanation ORDER BY x.place) FILTER (WHERE NOT x.has_passed), '[]') AS standing,
+            max(x.until) FILTER (WHERE NOT x.has_passed) AS standing_until
+        FROM (
+            SELECT *, coalesce(day <= r.lapse_as_of, FALSE) AS has_passed
+            FROM (
+                SELECT
+                    explanation, place, CAST(explanation ->> 'amount' AS numeric) AS amount,
+                    CAST(explanation ->> 'until' AS date) AS until,
+                    CAST(coalesce(explanation ->> 'first_until', explanation ->> 'until') AS date) AS day
+                FROM jsonb_array_elements(b.explanations) WITH ORDINALITY AS e (explanation, place)
+            ) AS named
+        ) AS x
+    ) AS e
+    WHERE e.day IS NOT NULL
+),
+lapsed AS (
+    UPDATE breaks AS b
+    SET
+        state = CASE WHEN b.assignee IS NULL THEN 'open' ELSE 'assigned' END,
+        remainder = o.new_remainder,
+        explanations = o.standing,
+        expected_by = o.standing_until,
+        -- At the price and the rate of the day that was compared.
+        value = CASE
+            WHEN b.value IS NOT NULL THEN round(
+                abs(o.new_remainder) * coalesce(CAST(b.valuation ->> 'price' AS numeric), 1)
+                    * CAST(b.valuation ->> 'rate' AS numeric), 2
+            )
+        END,
+        valuation = b.valuation || jsonb_build_object('figure', o.new_remainder::text),
+        last_run_id = :run_id
+    FROM overdue AS o
+    WHERE b.id = o.id
+    RETURNING b.*, o.day
+),
+told AS (
+    INSERT INTO break_events (
+        break_id, run_id, event, reason, kind, ours, theirs, difference, remainder, explanations, value, as_of
+    )
+    SELECT
+        id, :run_id, 'changed', 'its explanation did not come true by ' || to_char(day, 'YYYY-MM-DD'), kind, ours,
+        theirs, difference, remainder, explanations, value, as_of
+    FROM lapsed
+    RETURNING 1
+)
+SELECT count(*) AS lapsed FROM told;
+
 -- name: advance
 -- The array has them looked up by index, however many there are.
 UPDATE custodian_accounts AS c
-SET reconciled_to = k.as_of
+SET reconciled_to = k.as_of, reconciled_on = d.last_day
 FROM compared_custodians AS k
+JOIN unnest(CAST(:calendars AS text[]), CAST(:last_days AS date[])) AS d (calendar, last_day) USING (calendar)
 WHERE c.id = ANY (ARRAY(SELECT custodian_account_id FROM compared_custodians))
     AND c.id = k.custodian_account_id AND c.reconciled_to IS DISTINCT FROM k.as_of;
 
@@ -265,13 +367,26 @@ pairs AS (
     HAVING count(*) = 2
 )
 SELECT
-    more.id, more_account.code, more_account.calendar, more.remainder, more.as_of, more.opened_as_of,
-    less.id, less_account.code, less_account.calendar, less.remainder, less.as_of, less.opened_as_of
+    more.id, more_account.code, more_account.calendar, more.remainder, more_day.lapse_as_of, more.opened_as_of,
+    less.id, less_account.code, less_account.calendar, less.remainder, less_day.lapse_as_of, less.opened_as_of
 FROM pairs AS p
 JOIN breaks AS more ON more.id = p.more_id
 JOIN accounts AS more_account ON more_account.id = more.account_id
 JOIN breaks AS less ON less.id = p.less_id
 JOIN accounts AS less_account ON less_account.id = less.account_id
+-- What should have come true by then explains nothing: by this run, or by the one that looked at it last.
+CROSS JOIN LATERAL (
+    SELECT greatest(more.as_of, max(lapse_as_of)) AS lapse_as_of
+    FROM run_accounts
+    WHERE run_id IN (:run_id, more.last_run_id) AND account_id = more.account_id
+    OFFSET 0
+) AS more_day
+CROSS JOIN LATERAL (
+    SELECT greatest(less.as_of, max(lapse_as_of)) AS lapse_as_of
+    FROM run_accounts
+    WHERE run_id IN (:run_id, less.last_run_id) AND account_id = less.account_id
+    OFFSET 0
+) AS less_day
 WHERE less.account_id <> more.account_id AND abs(less.as_of - more.as_of) <= 7
 ORDER BY more.id;
 
@@ -305,10 +420,13 @@ lapsed AS (
             AND CAST(o.explanations -> -1 #>> '{rows,0,break_id}' AS bigint) = b.id
             AND CAST(o.explanations -> -1 ->> 'amount' AS numeric) = -CAST(h.explanation ->> 'amount' AS numeric)
     )
-    RETURNING b.id
+    RETURNING b.id, h.other_id
 )
-INSERT INTO break_events (break_id, run_id, event, kind, ours, theirs, difference, remainder, explanations, value, as_of)
-SELECT b.id, :run_id, 'changed', b.kind, b.ours, b.theirs, b.difference,
+INSERT INTO break_events (
+    break_id, run_id, event, reason, kind, ours, theirs, difference, remainder, explanations, value, as_of
+)
+SELECT b.id, :run_id, 'changed', 'break ' || lapsed.other_id || ' does not explain it any more', b.kind, b.ours, b.theirs,
+    b.difference,
     b.remainder + CAST(b.explanations -> -1 ->> 'amount' AS numeric), b.explanations - (-1), b.value, b.as_of
 FROM breaks AS b
 JOIN lapsed USING (id);
