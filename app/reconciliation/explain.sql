@@ -104,28 +104,77 @@ WHERE d.kind IN ('cash', 'quantity', 'missing_at_custodian', 'missing_in_book', 
     AND moved.figure <> 0;
 
 -- name: reason_accrued
--- The custodian counts a dividend or interest from its ex-date on as cash; the book knows nothing of it yet.
+-- The custodian counts a dividend or interest from its ex-date on as cash; the book knows nothing of it yet. Who had the
+-- security before the ex-date gets it: what the book has, less what it has traded since, each in units of the ex-date.
+-- A split is told by the book's own row of it, or where there is none by its announcement. (PostgreSQL has no product:
+-- logarithms are added, with more decimals than a quantity has.)
 INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, must_suffice, row)
+WITH asked AS MATERIALIZED (
+    SELECT d.custodian_account_id, d.subject, d.currency, d.as_of, c.account_id, c.book_as_of, c.lapse_as_of
+    FROM differences AS d
+    JOIN compared AS c USING (group_id)
+    WHERE d.kind = 'cash'
+),
+unpaid AS MATERIALIZED (
+    SELECT id, security_id, currency, ex_date, pay_date
+    FROM corporate_actions
+    WHERE kind <> 'split'
+        AND ex_date <= (SELECT max(as_of) FROM asked) AND pay_date > (SELECT min(lapse_as_of) FROM asked)
+),
+moved AS (
+    SELECT a.*, p.security_id, NULL::date AS trade_date, a.book_as_of AS day, FALSE AS is_split, p.quantity
+    FROM asked AS a
+    CROSS JOIN LATERAL (
+        SELECT security_id, quantity_traded AS quantity FROM book_positions
+        WHERE account_id = a.account_id AND as_of = a.book_as_of
+        OFFSET 0
+    ) AS p
+    UNION ALL
+    SELECT a.*, t.security_id, t.trade_date, t.trade_date, t.kind = 'split', -t.quantity
+    FROM asked AS a
+    CROSS JOIN LATERAL (
+        SELECT security_id, trade_date, kind, quantity FROM book_transactions
+        WHERE account_id = a.account_id AND trade_date BETWEEN (SELECT min(ex_date) FROM unpaid) AND a.book_as_of
+            AND quantity <> 0
+        OFFSET 0
+    ) AS t
+),
+entitled AS (
+    SELECT
+        m.custodian_account_id, m.subject, s.id,
+        trim_scale(round(sum(m.quantity * coalesce(split.old_for_new, 1)), 12)) AS quantity
+    FROM moved AS m
+    JOIN unpaid AS s ON (s.security_id, s.currency) = (m.security_id, m.currency)
+        AND s.ex_date <= m.as_of AND s.pay_date > m.lapse_as_of
+    CROSS JOIN LATERAL (
+        SELECT exp(sum(ln(round(x.old_units, 40)) - ln(round(x.new_units, 40)))) AS old_for_new
+        FROM corporate_actions AS x
+        WHERE x.security_id = s.security_id AND x.kind = 'split' AND x.ex_date > s.ex_date AND x.ex_date <= m.day
+            AND NOT EXISTS (
+                SELECT FROM book_transactions AS t
+                WHERE t.account_id = m.account_id AND t.security_id = s.security_id AND t.kind = 'split'
+                    AND t.trade_date BETWEEN x.ex_date AND m.book_as_of
+                OFFSET 0
+            )
+    ) AS split
+    WHERE (m.trade_date IS NULL OR m.trade_date >= s.ex_date + CASE WHEN m.is_split THEN 1 ELSE 0 END)
+        AND NOT EXISTS (
+            SELECT FROM book_transactions AS t
+            WHERE t.account_id = m.account_id AND t.kind = 'income' AND t.security_id = s.security_id
+                AND t.trade_date BETWEEN s.ex_date AND m.book_as_of
+            OFFSET 0
+        )
+    GROUP BY m.custodian_account_id, m.subject, s.id
+)
 SELECT
-    d.custodian_account_id, d.subject, 'accrued_income', 1000000 + s.id, sum(p.quantity_traded) * s.amount, s.pay_date,
-    TRUE,
+    e.custodian_account_id, e.subject, 'accrued_income', 1000000 + s.id, e.quantity * s.amount, s.pay_date, TRUE,
     jsonb_build_object(
         'reference', s.reference, 'kind', s.kind, 'ex_date', s.ex_date, 'pay_date', s.pay_date,
-        'quantity', sum(p.quantity_traded)::text, 'a_unit', s.amount::text,
-        'amount', (sum(p.quantity_traded) * s.amount)::text
+        'quantity', e.quantity::text, 'a_unit', s.amount::text, 'amount', (e.quantity * s.amount)::text
     )
-FROM differences AS d
-JOIN compared AS c USING (group_id)
-JOIN corporate_actions AS s ON s.kind <> 'split' AND s.currency = d.currency
-    AND s.ex_date <= d.as_of AND s.pay_date > c.lapse_as_of
-JOIN book_positions AS p ON (p.account_id, p.as_of, p.security_id) = (c.account_id, c.book_as_of, s.security_id)
-WHERE d.kind = 'cash' AND NOT EXISTS (
-    SELECT FROM book_transactions AS t
-    WHERE t.account_id = c.account_id AND t.kind = 'income' AND t.security_id = s.security_id
-        AND t.trade_date >= s.ex_date AND t.trade_date <= c.book_as_of
-)
-GROUP BY d.custodian_account_id, d.subject, s.id
-HAVING sum(p.quantity_traded) <> 0;
+FROM entitled AS e
+JOIN corporate_actions AS s USING (id)
+WHERE e.quantity <> 0;
 
 -- name: reason_fee
 -- A fee that the custodian has taken and the book does not know yet.

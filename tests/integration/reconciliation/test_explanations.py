@@ -231,6 +231,122 @@ def test_a_dividend_that_the_custodian_accrues_explains_exactly_what_the_positio
         check_sums(view)
 
 
+#: Six business days before DAY.
+EX_DATE = date(2026, 3, 2)
+
+
+@pytest.fixture
+def accrued(session, account, custody, reconcile, share):
+    """Reconcile a dividend or interest of 0.25 a unit, which the custodian has as cash on top of the book's."""
+
+    def accrued(theirs, *, held, kind="dividend", ex_date=EX_DATE):
+        payment = {"pay_date": DAY + timedelta(days=10), "amount": Decimal("0.25"), "currency": "USD"}
+        make.corporate_action(session, share, kind, ex_date, **payment)
+        make.book(session, account, positions={share: held} if held else {}, cash={"USD": "100.00"})
+        make.statement(session, custody, cash={"USD": str(100 + Decimal(theirs))})
+        reconcile()
+        view = of_what(session, "cash USD")
+        check_sums(view)
+        return view
+
+    return accrued
+
+
+@pytest.fixture
+def moved(session, account, share):
+    def moved(quantity, day, *, security_id=share, account_id=account, kind=None):
+        make.trade(
+            session, account_id, security_id=security_id, trade_date=day, settle_date=day, quantity=Decimal(quantity),
+            kind=kind or ("buy" if Decimal(quantity) > 0 else "sell"),
+        )  # fmt: skip
+
+    return moved
+
+
+payments = pytest.mark.parametrize("kind", ["dividend", "interest"])
+
+
+@payments
+@pytest.mark.parametrize(
+    ("held", "trades", "theirs", "explained"),
+    [
+        pytest.param("20", [(20, EX_DATE)], "5.00", False, id="bought on the ex-date"),
+        pytest.param("20", [(20, DAY)], "5.00", False, id="bought since"),
+        pytest.param("20", [(20, EX_DATE - timedelta(days=3))], "5.00", True, id="bought on the day before"),
+        pytest.param(None, [(-20, EX_DATE)], "5.00", True, id="sold on the ex-date"),
+        pytest.param(None, [(-20, DAY)], "5.00", True, id="all sold since"),
+        pytest.param(None, [(-20, EX_DATE - timedelta(days=3))], "5.00", False, id="sold on the day before"),
+        pytest.param(None, [(-20, DAY)], "5.01", False, id="all sold since, a cent more"),
+        pytest.param("20", [(12, EX_DATE), (-4, DAY)], "3.00", True, id="some bought and some sold since"),
+        pytest.param("20", [(12, EX_DATE), (-4, DAY)], "5.00", False, id="what is held now, some of it bought since"),
+        pytest.param("20", [(20, DAY + timedelta(days=1))], "5.00", True, id="bought after the book's date"),
+        pytest.param("-20", [], "-5.00", True, id="short over the ex-date"),
+        pytest.param("-20", [(-20, EX_DATE)], "-5.00", False, id="sold short since"),
+    ],
+)
+def test_income_goes_to_who_held_the_security_before_the_ex_date(accrued, moved, kind, held, trades, theirs, explained):
+    for quantity, day in trades:
+        moved(quantity, day)
+    view = accrued(theirs, held=held, kind=kind)
+    assert (view.state == "explained") == explained
+    if explained:
+        assert kinds(view) == ["accrued_income"]
+        (row,) = view.explanations[0]["rows"]
+        assert Decimal(row["quantity"]) * Decimal(row["a_unit"]) == Decimal(theirs)
+
+
+def test_trades_in_other_securities_and_other_accounts_do_not_change_who_gets_the_income(
+    session, account, accrued, moved
+):
+    moved(20, DAY, security_id=make.security(session, "XYZ"))
+    moved(20, DAY, account_id=make.account(session, "A2"))
+    assert accrued("5.00", held="20").state == "explained"
+
+
+@payments
+@pytest.mark.parametrize(
+    ("held", "trades", "splits", "theirs", "explained"),
+    [
+        pytest.param("80", [], [(4, 1, DAY)], "5.00", True, id="the units of before the split get it"),
+        pytest.param("80", [], [(4, 1, DAY)], "20.00", False, id="not those of after it"),
+        pytest.param("80", [("60", DAY, "split")], [(4, 1, DAY)], "5.00", True, id="which the book lists as a row"),
+        pytest.param("80", [], [(4, 1, EX_DATE)], "20.00", True, id="a split on the ex-date comes first"),
+        pytest.param(
+            "80", [("60", EX_DATE, "split")], [(4, 1, EX_DATE)], "20.00", True, id="on the ex-date, listed as a row"
+        ),
+        pytest.param("80", [], [(4, 1, EX_DATE - timedelta(days=3))], "20.00", True, id="a split before"),
+        pytest.param("80", [], [(4, 1, DAY + timedelta(days=1))], "20.00", True, id="a split to come"),
+        pytest.param("88", [("2", DAY - timedelta(days=1), "buy")], [(4, 1, DAY)], "5.00", True, id="bought before it"),
+        pytest.param("88", [("8", DAY, "buy")], [(4, 1, DAY)], "5.00", True, id="bought on its day, in new units"),
+        pytest.param("88", [("2", DAY, "buy")], [(4, 1, DAY)], "5.00", False, id="two new units are not two old ones"),
+        pytest.param("1", [], [(1, 20, DAY)], "5.00", True, id="a reverse split"),
+        pytest.param("30", [], [(3, 1, EX_DATE + timedelta(days=1)), (1, 2, DAY)], "5.00", True, id="two splits"),
+        pytest.param("70", [], [(7, 2, DAY)], "5.00", True, id="a ratio without an end, the other way"),
+    ],
+)
+def test_a_split_since_the_ex_date_does_not_change_who_gets_how_much(
+    session, share, accrued, moved, kind, held, trades, splits, theirs, explained
+):
+    for new, old, day in splits:
+        make.corporate_action(session, share, "split", day, new_units=Decimal(new), old_units=Decimal(old))
+    for quantity, day, of_kind in trades:
+        moved(quantity, day, kind=of_kind)
+    assert (accrued(theirs, held=held, kind=kind).state == "explained") == explained
+
+
+def test_income_of_which_the_book_has_a_row_is_not_accrued_once_more(session, accrued, moved):
+    moved(0, DAY, kind="income")
+    assert accrued("5.00", held="20").state == "open"
+
+
+def test_income_that_linked_accounts_get_is_added_up(session, account, custody, share, accrued, moved):
+    second = make.account(session, "A2")
+    make.mapping(session, custody, second)
+    make.book(session, second, positions={share: "7"})
+    moved(3, DAY, account_id=second)
+    assert accrued("6.00", held="20").state == "explained"
+
+
 # --- Fees ---
 
 
