@@ -204,7 +204,8 @@ WHERE d.kind = 'cash' AND x.kind IN ('expense', 'interest') AND x.amount < 0
     AND x.trade_date <= d.as_of AND late.day > c.lapse_as_of;
 
 -- name: reason_fx_rounding
--- Amounts that were converted, matched with each other, and rounded by each side in its own way.
+-- Amounts that were converted, matched with each other, and rounded by each side in its own way: of cash all of them, and
+-- the transaction itself, if nothing else of it differs.
 INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, row)
 SELECT
     d.custodian_account_id, d.subject, 'fx_rounding',
@@ -216,21 +217,31 @@ SELECT
         'rate', coalesce(x.fx_rate, b.fx_rate)::text
     )
 FROM differences AS d
-JOIN compared_custodians AS k ON k.group_id = d.group_id
 CROSS JOIN LATERAL (
-    SELECT match_id, statement_id, row FROM matched_statement_transactions
-    WHERE custodian_account_id = k.custodian_account_id AND rule IN ('id', 'figures')
-    OFFSET 0
+    SELECT m.statement_id, m.row, n.book_transaction_id
+    FROM compared_custodians AS k
+    CROSS JOIN LATERAL (
+        SELECT match_id, statement_id, row FROM matched_statement_transactions
+        WHERE custodian_account_id = k.custodian_account_id AND rule IN ('id', 'figures')
+        OFFSET 0
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT book_transaction_id FROM matched_book_transactions WHERE match_id = m.match_id OFFSET 0
+    ) AS n
+    WHERE d.kind = 'cash' AND k.group_id = d.group_id
+    UNION ALL
+    SELECT
+        CAST(d.evidence #>> '{transaction,statement_id}' AS bigint), CAST(d.evidence #>> '{transaction,row}' AS bigint),
+        CAST(d.evidence #>> '{ours,book_transaction_id}' AS bigint)
+    WHERE d.kind = 'transaction' AND d.evidence -> 'differs' = '["amount"]'
 ) AS m
 CROSS JOIN LATERAL (
     SELECT * FROM statement_transactions WHERE statement_id = m.statement_id AND row = m.row OFFSET 0
 ) AS x
-CROSS JOIN LATERAL (
-    SELECT book_transaction_id FROM matched_book_transactions WHERE match_id = m.match_id OFFSET 0
-) AS n
-CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = n.book_transaction_id OFFSET 0) AS b
-WHERE d.kind = 'cash' AND x.currency = d.currency AND b.currency = d.currency
-    AND coalesce(x.fx_rate, b.fx_rate) IS NOT NULL AND x.trade_date <= d.as_of AND b.trade_date <= d.book_as_of
+CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = m.book_transaction_id OFFSET 0) AS b
+WHERE d.kind IN ('cash', 'transaction') AND x.currency = d.currency AND b.currency = d.currency
+    AND coalesce(x.fx_rate, b.fx_rate) IS NOT NULL
+    AND (d.kind = 'transaction' OR x.trade_date <= d.as_of AND b.trade_date <= d.book_as_of)
     AND x.amount <> b.amount
     AND abs(x.amount - b.amount) <= CASE WHEN d.currency = ANY (CAST(:whole_currencies AS text[])) THEN 1 ELSE 0.01 END;
 

@@ -84,7 +84,10 @@ SELECT
     )), 'ours', jsonb_strip_nulls(jsonb_build_object(
         'book_transaction_id', b.id, 'reference', b.reference, 'kind', b.kind, 'trade_date', b.trade_date,
         'settle_date', b.settle_date, 'quantity', b.quantity::text, 'amount', b.amount::text, 'currency', b.currency
-    )))
+    )), 'differs', to_jsonb(array_remove(ARRAY[
+        CASE WHEN differs.amount THEN 'amount' END, CASE WHEN differs.quantity THEN 'quantity' END,
+        CASE WHEN differs.currency THEN 'currency' END, CASE WHEN differs.security THEN 'security' END
+    ], NULL)))
 FROM asked AS a
 JOIN compared_custodians AS k USING (custodian_account_id)
 JOIN compared AS c ON c.group_id = k.group_id AND c.is_first

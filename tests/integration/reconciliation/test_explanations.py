@@ -416,6 +416,58 @@ def test_what_was_converted_and_rounded_otherwise_explains_cash(
     check_sums(view)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "explained"),
+    [
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-50.01"}, True, id="a cent, converted by us"),
+        pytest.param({}, {"amount": "-50.01", "fx_rate": "1.0837"}, True, id="a cent, converted by them"),
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-49.99"}, True, id="a cent less"),
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-50.02"}, False, id="two cents"),
+        pytest.param({}, {"amount": "-50.01"}, False, id="not converted"),
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-50.01", "currency": "EUR"}, False, id="another currency"),
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-50.01", "quantity": "3"}, False, id="another quantity too"),
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-50.01", "cusip": "C-XYZ"}, False, id="another security too"),
+        pytest.param({"fx_rate": "1.0837"}, {"amount": "-50.00", "quantity": "2.01"}, False, id="only the quantity"),
+    ],
+)
+def test_what_was_converted_and_rounded_otherwise_explains_the_transaction_itself(
+    session, account, custody, reconcile, share, ours, theirs, explained
+):
+    make.security(session, "XYZ")
+    make.book(session, account, as_of=START)
+    make.book(session, account)
+    rate = ours.get("fx_rate")
+    make.trade(
+        session, account, security_id=share, quantity=Decimal(2), amount=Decimal(-50), custodian_reference="X1",
+        fx_rate=rate and Decimal(rate),
+    )  # fmt: skip
+    figures = {name: Decimal(figure) for name, figure in theirs.items() if name not in {"currency", "cusip"}}
+    words = {name: word for name, word in theirs.items() if name in {"currency", "cusip"}}
+    row = {"cusip": "C-ABC", "quantity": Decimal(2), "reference": "X1", **figures, **words}
+    make.statement(session, custody, positions={}, transactions=[row])
+    for _ in range(2):  # as it is found, and as it is looked at again
+        reconcile()
+        view = of_what(session, "transaction X1")
+        assert (view.kind, view.state) == ("transaction", "explained" if explained else "open")
+        assert kinds(view) == (["fx_rounding"] if explained else [])
+        check_sums(view)
+
+
+def test_a_yen_is_the_minor_unit_of_a_transaction_in_yen(session, account, custody, reconcile):
+    make.book(session, account, as_of=START)
+    make.book(session, account)
+    rows = []
+    for number, theirs in enumerate(("-501", "-502")):
+        make.trade(
+            session, account, kind="withdrawal", amount=Decimal(-500), currency="JPY", custodian_reference=f"X{number}",
+            fx_rate=Decimal("161.2"),
+        )  # fmt: skip
+        rows.append({"kind": "cash", "amount": Decimal(theirs), "currency": "JPY", "reference": f"X{number}"})
+    make.statement(session, custody, positions={}, transactions=rows)
+    reconcile()
+    assert [of_what(session, f"transaction X{number}").state for number in (0, 1)] == ["explained", "open"]
+
+
 # --- Another account of the owner ---
 
 
