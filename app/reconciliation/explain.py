@@ -10,9 +10,10 @@ from app.reconciliation.queries import sql
 #: Business days that a side may take to book what the other has booked; then it is no explanation any more.
 PATIENCE_DAYS = 5
 
-_REASONS = ("split", "unsettled", "accrued", "fee", "fx_rounding")
+#: Trades first: a split is looked for in what they leave, too.
+_REASONS = ("unsettled", "split", "accrued", "fee", "fx_rounding")
 #: In the order in which they are applied: what is certain of all rows first, what only fits last.
-_KINDS = ("split", "unsettled_trades", "accrued_income", "fee", "fx_rounding")
+_KINDS = ("split", "unsettled_trades", "split", "accrued_income", "fee", "fx_rounding")
 
 
 def explain_differences(session: Session) -> None:

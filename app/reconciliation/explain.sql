@@ -47,33 +47,6 @@ FROM stated
 LEFT JOIN settled USING (custodian_account_id, subject)
 WHERE (d.custodian_account_id, d.subject) = (stated.custodian_account_id, stated.subject);
 
--- name: reason_split
--- One side has booked a split that the other has not; fractions of a unit may have been paid in cash.
-INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, must_suffice, row)
-SELECT
-    d.custodian_account_id, d.subject, 'split', s.id, d.difference, late.day, TRUE,
-    jsonb_build_object(
-        'reference', s.reference, 'ex_date', s.ex_date, 'new_units', s.new_units::text, 'old_units', s.old_units::text,
-        'booked_by', ratio.booked_by, 'amount', d.difference::text
-    )
-FROM differences AS d
-JOIN compared AS c ON (c.group_id, c.account_id) = (d.group_id, d.account_id)
-JOIN corporate_actions AS s ON s.security_id = d.security_id AND s.kind = 'split'
-CROSS JOIN LATERAL (
-    SELECT CASE
-        WHEN d.theirs * s.old_units = d.ours * s.new_units THEN 'custodian'
-        WHEN d.theirs = trunc(d.ours * s.new_units / s.old_units) THEN 'custodian'
-        WHEN d.ours * s.old_units = d.theirs * s.new_units THEN 'book'
-        WHEN d.ours = trunc(d.theirs * s.new_units / s.old_units) THEN 'book'
-    END AS booked_by
-) AS ratio
-JOIN business_days AS ex ON (ex.calendar, ex.day) = (d.calendar, s.ex_date)
-JOIN LATERAL (
-    SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = ex.number + :patience_days
-) AS late ON TRUE
-WHERE d.kind = 'quantity' AND ratio.booked_by IS NOT NULL AND s.ex_date <= d.as_of
-    AND late.day > c.lapse_as_of;
-
 -- name: reason_unsettled
 -- The custodian books on the settle date what the book has had since the trade date: trades, and income since its ex-date.
 -- A trade that the version of the book does not hold yet explains nothing of it.
@@ -102,6 +75,45 @@ CROSS JOIN LATERAL (
 ) AS moved
 WHERE d.kind IN ('cash', 'quantity', 'missing_at_custodian', 'missing_in_book', 'transaction_missing_at_custodian')
     AND moved.figure <> 0;
+
+-- name: reason_split
+-- One side has booked a split that the other has not; fractions of a unit may have been paid in cash. Of ours may be what
+-- it is, or what unsettled trades leave of it: all of them, or one.
+INSERT INTO reasons (custodian_account_id, subject, kind, place, amount, until, must_suffice, row)
+SELECT
+    d.custodian_account_id, d.subject, 'split', s.id, d.theirs - settled.ours, late.day, TRUE,
+    jsonb_build_object(
+        'reference', s.reference, 'ex_date', s.ex_date, 'new_units', s.new_units::text, 'old_units', s.old_units::text,
+        'booked_by', ratio.booked_by, 'amount', (d.theirs - settled.ours)::text
+    )
+FROM differences AS d
+JOIN compared AS c ON (c.group_id, c.account_id) = (d.group_id, d.account_id)
+JOIN corporate_actions AS s ON s.security_id = d.security_id AND s.kind = 'split'
+JOIN business_days AS ex ON (ex.calendar, ex.day) = (d.calendar, s.ex_date)
+JOIN LATERAL (
+    SELECT min(day) AS day FROM business_days WHERE calendar = d.calendar AND number = ex.number + :patience_days
+) AS late ON TRUE
+CROSS JOIN LATERAL (
+    SELECT coalesce(d.ours, 0) AS ours
+    UNION
+    SELECT coalesce(d.ours, 0) + sum(amount)
+    FROM reasons
+    WHERE (custodian_account_id, subject, kind) = (d.custodian_account_id, d.subject, 'unsettled_trades')
+    UNION
+    SELECT coalesce(d.ours, 0) + amount
+    FROM reasons
+    WHERE (custodian_account_id, subject, kind) = (d.custodian_account_id, d.subject, 'unsettled_trades')
+) AS settled
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN d.theirs * s.old_units = settled.ours * s.new_units THEN 'custodian'
+        WHEN d.theirs = trunc(settled.ours * s.new_units / s.old_units) THEN 'custodian'
+        WHEN settled.ours * s.old_units = d.theirs * s.new_units THEN 'book'
+        WHEN settled.ours = trunc(d.theirs * s.new_units / s.old_units) THEN 'book'
+    END AS booked_by
+) AS ratio
+WHERE d.kind IN ('quantity', 'missing_in_book') AND settled.ours <> 0 AND ratio.booked_by IS NOT NULL
+    AND s.ex_date <= d.as_of AND late.day > c.lapse_as_of;
 
 -- name: reason_accrued
 -- The custodian counts a dividend or interest from its ex-date on as cash; the book knows nothing of it yet. Who had the
@@ -246,6 +258,8 @@ WHERE d.kind IN ('cash', 'transaction') AND x.currency = d.currency AND b.curren
     AND abs(x.amount - b.amount) <= CASE WHEN d.currency = ANY (CAST(:whole_currencies AS text[])) THEN 1 ELSE 0.01 END;
 
 -- name: apply
+-- Of splits one at a time: each accounts for what it leaves of ours, or of what unsettled trades leave. Trades that leave
+-- exactly a split's amount suffice with it, even if they make the difference larger.
 WITH short AS (
     SELECT custodian_account_id, subject, remainder, allowed
     FROM differences
@@ -256,7 +270,7 @@ offers AS (
         custodian_account_id, subject, 0 AS single, sum(amount) AS amount, max(until) AS until, min(until) AS first_until,
         jsonb_agg(row ORDER BY place) AS rows, bool_or(must_suffice) AS must_suffice
     FROM reasons
-    WHERE kind = :kind
+    WHERE kind = :kind AND kind <> 'split'
     GROUP BY custodian_account_id, subject
     UNION ALL
     SELECT custodian_account_id, subject, place, amount, until, until, jsonb_build_array(row), TRUE
@@ -265,10 +279,19 @@ offers AS (
 ),
 chosen_offers AS (
     SELECT DISTINCT ON (custodian_account_id, subject) *
-    FROM offers
-    JOIN short USING (custodian_account_id, subject)
-    WHERE abs(remainder - amount) <= allowed OR NOT must_suffice AND abs(remainder - amount) < abs(remainder)
-    ORDER BY custodian_account_id, subject, abs(remainder - amount) > allowed, single
+    FROM offers AS o
+    JOIN short AS s USING (custodian_account_id, subject)
+    CROSS JOIN LATERAL (
+        SELECT
+            abs(s.remainder - o.amount) <= s.allowed AS alone,
+            :kind = 'unsettled_trades' AND EXISTS (
+                SELECT FROM reasons AS r
+                WHERE (r.custodian_account_id, r.subject, r.kind) = (o.custodian_account_id, o.subject, 'split')
+                    AND r.amount = s.remainder - o.amount
+            ) AS with_split
+    ) AS suffices
+    WHERE suffices.alone OR suffices.with_split OR NOT o.must_suffice AND abs(s.remainder - o.amount) < abs(s.remainder)
+    ORDER BY custodian_account_id, subject, NOT suffices.alone, NOT suffices.with_split, o.single
 )
 UPDATE differences AS d
 SET

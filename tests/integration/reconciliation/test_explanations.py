@@ -106,6 +106,56 @@ def test_a_split_of_another_security_explains_nothing(session, account, custody,
     assert of_what(session, "ABC").state == "open"
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "trades", "explained"),
+    [
+        pytest.param("45", "10", [5], True, id="the book has booked both"),
+        pytest.param("45", "11", [5], False, id="a unit too many"),
+        pytest.param("45", "10", [], False, id="no trade"),
+        pytest.param("45", "10", [6], False, id="another trade"),
+        pytest.param("15", "40", [5], True, id="the custodian has booked the split, and the trade is to come"),
+        pytest.param("5", "40", [-5], True, id="a sale"),
+        pytest.param("52", "10", [5, 7], True, id="two trades"),
+        pytest.param("52", "11", [5, 7], False, id="two trades and a unit too many"),
+        pytest.param("48", "11", [4, 7], True, id="the custodian has one of two trades already"),
+        pytest.param(None, "10", [-40], True, id="all sold since"),
+        pytest.param(None, "11", [-40], False, id="all sold since, and a unit too many"),
+        pytest.param("5", None, [5], False, id="the trade alone, which is explained without a split"),
+    ],
+)
+def test_a_split_explains_what_unsettled_trades_leave(
+    session, account, custody, reconcile, share, split, ours, theirs, trades, explained
+):
+    split(4, 1)
+    for quantity in trades:
+        make.trade(
+            session, account, security_id=share, settle_date=DAY + timedelta(days=1), quantity=Decimal(quantity),
+            kind="buy" if quantity > 0 else "sell",
+        )  # fmt: skip
+    make.book(session, account, positions={share: ours} if ours else {})
+    make.statement(session, custody, positions={"C-ABC": theirs} if theirs else {})
+    reconcile()
+    view = of_what(session, "ABC")
+    check_sums(view)
+    assert (kinds(view) == ["unsettled_trades", "split"]) == explained
+    if explained:
+        assert (view.state, view.remainder) == ("explained", 0)
+        assert Decimal(view.explanations[1]["amount"]) == view.difference - Decimal(view.explanations[0]["amount"])
+        assert view.expected_by == date(2026, 3, 17)
+
+
+def test_what_a_split_and_a_trade_explain_together_is_open_when_the_trade_does_not_settle(
+    session, account, custody, reconcile, share, split
+):
+    split(4, 1)
+    make.trade(session, account, security_id=share, settle_date=DAY + timedelta(days=1), quantity=Decimal(5))
+    for day in (DAY, DAY + timedelta(days=1)):
+        make.book(session, account, as_of=day, positions={share: "45"})
+        make.statement(session, custody, as_of=day, positions={"C-ABC": "10"})
+        reconcile(NOW + (day - DAY))
+    assert (of_what(session, "ABC").state, kinds(of_what(session, "ABC"))) == ("open", [])
+
+
 # --- Unsettled trades ---
 
 
