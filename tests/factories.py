@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.book import InstrumentName, instrument_ids, resolve_instruments
@@ -283,6 +283,9 @@ def run(session: Session, **values: Any) -> int:
 def a_break(session: Session, account_id: int, *, run_id: int | None = None, **values: Any) -> int:
     """Write a break as a run leaves it, of cash and worth 250 USD, with the event that opened it."""
     run_id = run_id if run_id is not None else run(session)
+    is_written_off = values.get("state") == "written_off"
+    if is_written_off:
+        values["state"] = "open"
     break_id = _insert(
         session,
         Break,
@@ -307,6 +310,11 @@ def a_break(session: Session, account_id: int, *, run_id: int | None = None, **v
         },
     )
     tell(session, break_id, "opened", run_id=run_id)
+    if is_written_off:
+        if values.get("value", 0) is None:
+            tell(session, break_id, "write_off_proposed", actor="the-first")
+        tell(session, break_id, "written_off", actor="the-second")
+        session.execute(update(Break).where(Break.id == break_id).values(state="written_off"))
     return break_id
 
 

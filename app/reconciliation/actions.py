@@ -76,8 +76,9 @@ def write_off(session: Session, break_ids: Sequence[int], reason: str, *, by: Pe
     """Accept differences for good.
 
     A break that is worth more than `limit`, or whose value is not known, needs two people: the first one's write-off is
-    a proposal, and a second one's of the same figures is what writes it off. As long as a proposal stands, the break
-    needs the second person whatever its value becomes. One that was made of other figures does not count.
+    a proposal, and a second one's of the same figures, the remainder among them, is what writes it off. As long as a
+    proposal stands, the break needs the second person whatever its value becomes. One that was made of other figures
+    does not count, and neither does one by whose value the second person would accept more than `limit` alone.
 
     Args:
         session: the transaction to work in.
@@ -95,6 +96,8 @@ def write_off(session: Session, break_ids: Sequence[int], reason: str, *, by: Pe
     for found in _lock(session, break_ids, _must_be_difference):
         proposal = _standing_proposal(session, found)
         needs_two = proposal is not None or found.value is None or found.value > limit
+        if proposal is not None and _has_risen(found, proposal, limit):
+            proposal = None
         if needs_two and not by.is_one:
             raise BadInputError(
                 f"a write-off that needs two people can't be done as {by.login}, who may be anybody",
@@ -178,7 +181,14 @@ def _standing_proposal(session: Session, found: Any) -> Any | None:
 
 
 def _figures(row: Any) -> tuple[Any, ...]:
-    return row.kind, row.ours, row.theirs, row.difference
+    return row.kind, row.ours, row.theirs, row.difference, row.remainder
+
+
+def _has_risen(found: Any, proposal: Any, limit: Decimal) -> bool:
+    """Whether a break is worth so much more than when it was proposed that one person alone would accept too much."""
+    if proposal.value is None:
+        return False
+    return found.value is None or found.value - proposal.value > limit
 
 
 def _change(session: Session, found: Any, **values: Any) -> None:

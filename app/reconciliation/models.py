@@ -173,7 +173,8 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     #: The day by which all of them come true; the break is open when it has not closed by then.
     expected_by: Mapped[date | None]
     #: The remainder, or where there is none the difference, in the base currency and without sign; NULL where a price
-    #: or a rate is missing, which `valuation` then says. It has the price and the rate used, with dates and sources.
+    #: or a rate is missing, which `valuation` then says. It has the price and the rate used, with dates and sources, and
+    #: by which version of the price and which day's rate of each currency they are found again.
     value: Mapped[Decimal | None]
     valuation: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     #: The places in the files where theirs stands, and what else it rests on.
@@ -240,6 +241,36 @@ class BreakEvent(Base, app_may={"INSERT"}):
     )
 
 
+class RunBreak(Base, app_may={"INSERT"}):
+    """What a run found of a break that it saw, changed or not. Rows are only ever added: a trigger refuses the rest.
+
+    What another account explains is found when all shards are done, and told by an event after `last_event_id`. No
+    column is a foreign key: they are written by the statement that writes the break.
+    """
+
+    __tablename__ = "run_breaks"
+
+    run_id: Mapped[int] = mapped_column(primary_key=True)
+    break_id: Mapped[int] = mapped_column(primary_key=True)
+    #: The event that tells what the run changed; NULL where it is as it was before.
+    event_id: Mapped[int | None]
+    #: All events of the break up to this number are of before or of `event_id`, and all later ones have a higher one:
+    #: who writes an event has locked the break.
+    last_event_id: Mapped[int]
+    kind: Mapped[str]
+    #: closed where it agrees; it then has no figures.
+    state: Mapped[str]
+    security_id: Mapped[int | None]
+    ours: Mapped[Decimal | None]
+    theirs: Mapped[Decimal | None]
+    difference: Mapped[Decimal | None]
+    remainder: Mapped[Decimal | None]
+    explanations: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    value: Mapped[Decimal | None]
+    valuation: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    as_of: Mapped[date]
+
+
 class MatchedBookTransaction(Base, app_may={"INSERT", "DELETE"}):
     """A transaction of the book that was matched; being a row of this table it can't be matched again."""
 
@@ -285,6 +316,8 @@ class RunSignOff(Base, app_may={"INSERT"}):
     results_sha256: Mapped[str]
     #: What the two were made of, part by part, so that a difference can be told more closely; see `sign_off`.
     parts: Mapped[dict[str, Any]]
+    #: What they cover: releases came to cover more.
+    version: Mapped[int] = mapped_column(server_default="1")
 
 
 #: Numbers the matches of transactions.

@@ -10,9 +10,13 @@ SET
         'currency', CAST(:base_currency AS text), 'figure', v.figure::text,
         'price', CASE WHEN v.is_quantity THEN trim_scale(round(v.price, 12))::text END,
         'price_currency', CASE WHEN v.is_quantity THEN v.currency END,
-        'price_date', v.price_date, 'price_source', v.price_source,
+        'price_date', v.price_date, 'price_source', v.price_source, 'price_version', v.price_version,
         'rate', trim_scale(round(v.rate, 12))::text,
         'rate_date', v.rate_date,
+        'rate_dates', CASE
+            WHEN v.rate_date IS NOT NULL
+                THEN jsonb_build_object(v.currency, v.from_date, CAST(:base_currency AS text), v.to_date)
+        END,
         'lacks', CASE
             WHEN v.price IS NULL THEN 'price'
             WHEN v.rate IS NULL THEN 'rate of ' || coalesce(v.currency, 'an unknown currency')
@@ -30,7 +34,8 @@ FROM (
             WHEN stated.price IS NOT NULL THEN 'statement'
             ELSE kept.source
         END AS price_source,
-        fx.rate, least(fx.from_date, fx.to_date) AS rate_date
+        kept.version AS price_version,
+        fx.rate, fx.from_date, fx.to_date, least(fx.from_date, fx.to_date) AS rate_date
     FROM differences AS x
     CROSS JOIN LATERAL (
         SELECT
@@ -55,7 +60,8 @@ FROM (
         LIMIT 1
     ) AS stated ON stated.price > 0
     LEFT JOIN LATERAL (
-        SELECT price / CASE WHEN s.asset_class = 'bond' THEN 100 ELSE 1 END AS price, currency, price_date, source
+        SELECT
+            price / CASE WHEN s.asset_class = 'bond' THEN 100 ELSE 1 END AS price, currency, price_date, version, source
         FROM prices
         WHERE basis.is_quantity AND security_id = x.security_id AND price_date <= x.as_of
         ORDER BY price_date DESC, version DESC
@@ -77,19 +83,25 @@ WHERE (d.custodian_account_id, d.subject) = (v.custodian_account_id, v.subject);
 
 -- name: record
 -- A break that was there stays the same break, whatever its kind becomes; what changed is told as an event. One that a
--- person has resolved stays so until a later date still disagrees, and one that was written off until its figure changes.
+-- person has resolved stays so until a later date still disagrees, and one that was written off until its figure changes;
+-- neither outlasts another remainder than people saw, for by that the value and the limit of a write-off went. What the
+-- run found of each is kept, changed or not.
 WITH before AS (
     SELECT
         d.*,
         b.id AS break_id,
         b.state AS old_state,
-        CASE WHEN kept.is_explained_elsewhere THEN b.remainder ELSE d.remainder END AS new_remainder,
+        CASE WHEN whole.stays THEN b.remainder ELSE d.remainder END AS new_remainder,
         CASE
             WHEN kept.is_explained_elsewhere THEN d.explanations || (b.explanations -> -1)
+            WHEN whole.stays THEN b.explanations
             ELSE d.explanations
         END AS new_explanations,
-        CASE WHEN kept.is_explained_elsewhere THEN greatest(d.expected_by, elsewhere.until) ELSE d.expected_by END
-            AS new_expected_by,
+        CASE
+            WHEN kept.is_explained_elsewhere THEN greatest(d.expected_by, elsewhere.until)
+            WHEN whole.stays THEN b.expected_by
+            ELSE d.expected_by
+        END AS new_expected_by,
         CASE
             WHEN kept.is_settled THEN b.state
             WHEN kept.is_explained_elsewhere OR d.explanations <> '[]' AND abs(d.remainder) <= d.allowed
@@ -100,12 +112,17 @@ WITH before AS (
         CASE
             WHEN b.id IS NULL THEN 'opened'
             WHEN b.state = 'closed' OR b.state IN ('resolved', 'written_off') AND NOT kept.is_settled THEN 'reopened'
-            WHEN NOT kept.is_same OR b.remainder IS DISTINCT FROM d.remainder AND NOT kept.is_explained_elsewhere
-                OR NOT kept.is_explained_elsewhere AND kinds.old IS DISTINCT FROM kinds.new THEN 'changed'
+            WHEN NOT kept.is_same OR b.remainder IS DISTINCT FROM d.remainder AND NOT whole.stays
+                OR NOT whole.stays AND kinds.old IS DISTINCT FROM kinds.new THEN 'changed'
         END AS event,
         CASE
             WHEN b.state = 'explained' AND kept.is_same AND NOT kept.is_explained_elsewhere
                 THEN 'its explanation did not come true by ' || to_char(lapsed.day, 'YYYY-MM-DD')
+            WHEN (b.kind, b.difference) IS NOT DISTINCT FROM (d.kind, d.difference) AND seen.remainder <> d.remainder
+                THEN format(
+                    'explanations left %s of it when it was %s, and leave %s now',
+                    seen.remainder, replace(b.state, '_', ' '), d.remainder
+                )
         END AS reason
     FROM differences AS d
     LEFT JOIN breaks AS b USING (custodian_account_id, subject)
@@ -125,6 +142,27 @@ WITH before AS (
         ) AS e
         WHERE e.day <= c.lapse_as_of
     ) AS lapsed
+    -- The remainder that people saw when they settled it, without what another account explained of it.
+    LEFT JOIN LATERAL (
+        SELECT
+            settled.remainder + CASE
+                WHEN settled.explanations -> -1 ->> 'kind' = 'other_account'
+                    THEN CAST(settled.explanations -> -1 ->> 'amount' AS numeric)
+                ELSE 0
+            END AS remainder
+        FROM (
+            SELECT b.remainder, b.explanations
+            WHERE b.state = 'resolved'
+            UNION ALL
+            (
+                SELECT e.remainder, e.explanations
+                FROM (SELECT * FROM break_events WHERE break_id = b.id AND b.state = 'written_off' OFFSET 0) AS e
+                WHERE e.event = 'written_off'
+                ORDER BY e.id DESC
+                LIMIT 1
+            )
+        ) AS settled
+    ) AS seen ON TRUE
     CROSS JOIN LATERAL (
         SELECT
             (SELECT array_agg(e ->> 'kind') FROM jsonb_array_elements(b.explanations) AS e) AS old,
@@ -143,13 +181,20 @@ WITH before AS (
                 WHEN 'resolved' THEN same.is_same AND d.as_of <= b.as_of
                 WHEN 'written_off' THEN (b.kind, b.difference) IS NOT DISTINCT FROM (d.kind, d.difference)
                 ELSE FALSE
-            END AS is_settled,
+            END AND seen.remainder IS NOT DISTINCT FROM d.remainder AS is_settled,
             -- The other account is looked at again when the run ends.
             b.state = 'explained' AND same.is_same AND coalesce(elsewhere.until > c.lapse_as_of, FALSE)
                 AND kinds.old[1:cardinality(kinds.old) - 1] IS NOT DISTINCT FROM coalesce(kinds.new, '{}')
                 AND d.remainder = b.remainder + elsewhere.amount
                 AS is_explained_elsewhere
     ) AS kept
+    -- What it rests on stays as well.
+    CROSS JOIN LATERAL (
+        SELECT
+            kept.is_explained_elsewhere
+                OR (kept.is_settled AND kinds.old[cardinality(kinds.old)] = 'other_account') IS TRUE
+                AS stays
+    ) AS whole
 ),
 written AS (
     INSERT INTO breaks AS b (
@@ -180,7 +225,9 @@ written AS (
         opened_as_of = CASE WHEN b.state = 'closed' THEN excluded.as_of ELSE b.opened_as_of END,
         opened_at = CASE WHEN b.state = 'closed' THEN now() ELSE b.opened_at END,
         closed_at = NULL
-    RETURNING b.id, b.custodian_account_id, b.subject
+    RETURNING
+        b.id, b.custodian_account_id, b.subject, b.kind, b.state, b.security_id, b.ours, b.theirs, b.difference,
+        b.remainder, b.explanations, b.value, b.valuation, b.as_of
 ),
 told AS (
     INSERT INTO break_events (
@@ -192,7 +239,22 @@ told AS (
     FROM before AS x
     JOIN written AS w USING (custodian_account_id, subject)
     WHERE x.event IS NOT NULL
-    RETURNING event
+    RETURNING id, break_id, event
+),
+found AS (
+    INSERT INTO run_breaks (
+        run_id, break_id, event_id, last_event_id, kind, state, security_id, ours, theirs, difference, remainder,
+        explanations, value, valuation, as_of
+    )
+    SELECT
+        :run_id, w.id, t.id,
+        -- The row is locked, so nobody else writes an event of it until this is done: the next gets a higher number
+        -- than was given to any event so far.
+        coalesce(t.id, pg_sequence_last_value('break_events_id_seq'), 0),
+        w.kind, w.state, w.security_id, w.ours, w.theirs, w.difference, w.remainder, w.explanations, w.value,
+        w.valuation, w.as_of
+    FROM written AS w
+    LEFT JOIN told AS t ON t.break_id = w.id
 )
 SELECT
     (SELECT count(*) FROM before) AS found,
@@ -244,7 +306,12 @@ told AS (
     INSERT INTO break_events (break_id, run_id, event, kind, as_of)
     SELECT id, :run_id, 'closed', kind, as_of
     FROM gone
-    RETURNING 1
+    RETURNING id, break_id, kind, as_of
+),
+found AS (
+    INSERT INTO run_breaks (run_id, break_id, event_id, last_event_id, kind, state, as_of)
+    SELECT :run_id, break_id, id, id, kind, 'closed', as_of
+    FROM told
 )
 SELECT count(*) AS closed FROM told;
 

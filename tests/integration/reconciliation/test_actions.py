@@ -171,6 +171,42 @@ def test_a_proposal_of_other_figures_does_not_count(session, large):
     assert (done.is_done, done.proposed_by) == (True, "bob")
 
 
+def explain(session: Session, break_id: int, remainder: str, event: str = "changed") -> None:
+    """Write what a run does when explanations leave so much of the same figures."""
+    statement = "UPDATE breaks SET remainder = CAST(:left AS numeric) WHERE id = :id RETURNING id"
+    make.rows(session, statement, left=remainder, id=break_id)
+    make.tell(session, break_id, event, run_id=make.run(session))
+
+
+def test_a_proposal_of_another_remainder_does_not_count(session, large):
+    explain(session, large, "-240.00")
+    write_off(session, [large], "why", by=ALICE, limit=LIMIT)
+    make.rows(session, "UPDATE breaks SET remainder = difference RETURNING id")
+    (again,) = write_off(session, [large], "why", by=BOB, limit=LIMIT)
+    assert not again.is_done
+    (done,) = write_off(session, [large], "why", by=ALICE, limit=LIMIT)
+    assert (done.is_done, done.proposed_by) == (True, "bob")
+
+
+@pytest.mark.parametrize("value", ["350.01", None])
+def test_a_proposal_does_not_count_when_one_alone_would_accept_more_than_the_limit_by_it(session, large, value):
+    write_off(session, [large], "why", by=ALICE, limit=LIMIT)
+    make.rows(session, "UPDATE breaks SET value = CAST(:value AS numeric) RETURNING id", value=value)
+    (again,) = write_off(session, [large], "why", by=BOB, limit=LIMIT)
+    assert not again.is_done
+    with pytest.raises(BadInputError, match="a second person must agree"):
+        write_off(session, [large], "why", by=BOB, limit=LIMIT)
+    (done,) = write_off(session, [large], "why", by=ALICE, limit=LIMIT)
+    assert (done.is_done, done.proposed_by) == (True, "bob")
+
+
+def test_a_proposal_counts_when_the_price_rises_by_what_one_alone_may_accept(session, large):
+    write_off(session, [large], "why", by=ALICE, limit=LIMIT)
+    make.rows(session, "UPDATE breaks SET value = 350.00 RETURNING id")
+    (done,) = write_off(session, [large], "why", by=BOB, limit=LIMIT)
+    assert (done.is_done, done.proposed_by) == (True, "alice")
+
+
 def test_a_proposal_does_not_outlive_a_closing(session, large):
     write_off(session, [large], "why", by=ALICE, limit=LIMIT)
     make.tell(session, large, "closed", run_id=make.run(session))
@@ -211,8 +247,9 @@ def test_two_who_write_off_at_once_come_one_after_the_other(session, engine, lar
 
 #: What somebody would write who has the rights of the app and goes by the rules of nobody.
 WRITE_OFF = """
-    INSERT INTO break_events (break_id, event, actor, reason, kind, ours, theirs, difference, value, as_of)
-    SELECT id, 'written_off', :actor, 'because', kind, ours, theirs, difference, value, as_of FROM breaks WHERE id = :id
+    INSERT INTO break_events (break_id, event, actor, reason, kind, ours, theirs, difference, remainder, value, as_of)
+    SELECT id, 'written_off', :actor, 'because', kind, ours, theirs, difference, remainder, value, as_of
+    FROM breaks WHERE id = :id
 """
 
 
@@ -237,11 +274,60 @@ def test_the_database_refuses_to_write_off_an_unknown_value_at_once(session):
         session.execute(text(WRITE_OFF), {"id": found, "actor": "alice"})
 
 
-def test_the_database_refuses_other_figures_than_the_break_has(session):
-    found = make.a_break(session, make.account(session), value=None)
+@pytest.mark.parametrize(
+    "wrong",
+    ["difference + 1, remainder, value", "difference, -10, value", "difference, NULL, value", "difference, remainder, 1"],
+)
+def test_the_database_refuses_other_figures_than_the_break_has(session, large, wrong):
     with pytest.raises(DBAPIError, match="has other figures than these"):
-        session.execute(text(WRITE_OFF.replace("difference, value, as_of FROM", "difference, 1, as_of FROM")),
-                        {"id": found, "actor": "alice"})  # fmt: skip
+        session.execute(
+            text(WRITE_OFF.replace("difference, remainder, value, as_of\n", f"{wrong}, as_of\n")),
+            {"id": large, "actor": "alice"},
+        )
+
+
+def test_the_database_counts_no_proposal_of_another_remainder(session):
+    found = make.a_break(session, make.account(session), value=None)
+    explain(session, found, "-10.00")
+    write_off(session, [found], "why", by=ALICE, limit=LIMIT)
+    with pytest.raises(DBAPIError, match="alice has proposed"), session.begin_nested():
+        session.execute(text(WRITE_OFF), {"id": found, "actor": "alice"})
+    # The same difference, of which nothing is explained any more.
+    make.rows(session, "UPDATE breaks SET remainder = difference WHERE id = :id RETURNING id", id=found)
+    with pytest.raises(DBAPIError, match="a first person must propose"):
+        session.execute(text(WRITE_OFF), {"id": found, "actor": "bob"})
+
+
+@pytest.mark.parametrize("figure", ["remainder = -1000", "remainder = NULL", "difference = -1000", "kind = 'quantity'"])
+def test_the_database_keeps_what_is_written_off_as_people_saw_it(session, small, figure):
+    write_off(session, [small], "why", by=ALICE, limit=LIMIT)
+    refusal = f"break {small} was written off with other figures than these"
+    with pytest.raises(DBAPIError, match=refusal), session.begin_nested():
+        session.execute(text(f"UPDATE breaks SET {figure}"))  # noqa: S608
+    # Nor by the way over another state.
+    with pytest.raises(DBAPIError, match=refusal), session.begin_nested():
+        session.execute(text(f"UPDATE breaks SET state = 'open', {figure}"))  # noqa: S608
+        session.execute(text("UPDATE breaks SET state = 'written_off'"))
+    # With another figure it is open; and what no limit goes by may change.
+    session.execute(text("UPDATE breaks SET value = 1, as_of = as_of + 1, remainder = -250.0"))
+    session.execute(text(f"UPDATE breaks SET state = 'open', {figure}"))  # noqa: S608
+    assert state(session, small) == "open"
+
+
+def test_the_database_refuses_a_break_that_begins_as_written_off(session, small):
+    with pytest.raises(DBAPIError, match="has no event that writes it off"):
+        session.execute(
+            text(
+                """
+                INSERT INTO breaks (
+                    custodian_account_id, account_id, subject, kind, state, as_of, opened_as_of, first_run_id, last_run_id
+                )
+                SELECT
+                    custodian_account_id, account_id, 'currency:EUR', kind, 'written_off', as_of, as_of, 1, 1
+                FROM breaks
+                """
+            )
+        )
 
 
 def test_nobody_writes_in_anothers_database_login(session, small):
@@ -290,6 +376,7 @@ class Life(RuleBasedStateMachine):
         self.id = make.a_break(self.session, make.account(self.session), state=self.state, value=self.value)
         self.proposer: str | None = None
         self.theirs = Decimal("750.00")
+        self.explained = 0
         self.events = 1
 
     def attempt(self, allowed: bool, act: object) -> bool:
@@ -339,6 +426,16 @@ class Life(RuleBasedStateMachine):
         reopened = self.state in {"resolved", "written_off"}
         self._to("open" if reopened else self.state)
         change(self.session, self.id, str(self.theirs), "reopened" if reopened else "changed")
+        self.events += 1
+        self.proposer = None
+
+    @precondition(lambda self: self.state != "closed")
+    @rule()
+    def a_run_explains_another_part(self) -> None:
+        self.explained += 1
+        reopened = self.state in {"resolved", "written_off"}
+        self._to("open" if reopened else self.state)
+        explain(self.session, self.id, f"-{self.explained}", "reopened" if reopened else "changed")
         self.events += 1
         self.proposer = None
 

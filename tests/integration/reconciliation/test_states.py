@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.people import Person
-from app.reconciliation import list_breaks, show_break, write_off
+from app.reconciliation import BreakFilter, list_breaks, resolve, show_break, write_off
 from tests import factories as make
 from tests.factories import DAY, NOW
 
@@ -68,6 +68,97 @@ def test_a_break_that_was_written_off_stays_so_while_its_figure_is_the_same(sess
     assert show_break(session, view.id)[0].state == "written_off"
     assert differing("8", NEXT_DAY + timedelta(days=1)).state == "open"
     assert events(session, view.id) == ["opened", "write_off_proposed", "written_off", "reopened"]
+
+
+@pytest.fixture
+def cash_explained_in_part(session, account, custody, reconcile):
+    """Write a day on which a thousand dollars lack; 990 of them are a sale that settles some days later, if it does."""
+    make.trade(
+        session, account, kind="sell", amount="990", trade_date=DAY, settle_date=DAY + timedelta(days=2), currency="USD"
+    )
+
+    def on(day):
+        make.book(session, account, as_of=day, cash={"USD": "1000"})
+        make.statement(session, custody, as_of=day, cash={"USD": "0"})
+        reconcile(NOW + (day - DAY))
+        return next(iter(list_breaks(session, BreakFilter(with_closed=True))))
+
+    return on
+
+
+def fail_trade(session):
+    session.execute(text("UPDATE book_transactions SET settle_date = trade_date"))
+
+
+@pytest.mark.parametrize("settled", ["written_off", "resolved"])
+def test_what_was_settled_by_its_remainder_reopens_when_explanations_leave_more(
+    session, cash_explained_in_part, settled
+):
+    view = cash_explained_in_part(DAY)
+    assert (view.difference, view.remainder, view.value) == (-1000, -10, 10)
+    mira = Person("mira", is_one=True)
+    if settled == "written_off":
+        # Alone, for it is worth ten dollars and the limit is a hundred.
+        (done,) = write_off(session, [view.id], "ten dollars", by=mira, limit=Decimal(100))
+        assert done.is_done
+    else:
+        resolve(session, [view.id], "booked", by=mira)
+    # The next day for the one, the same evening again for the other, and the trade is off.
+    fail_trade(session)
+    view = cash_explained_in_part(NEXT_DAY) if settled == "written_off" else rerun(session, cash_explained_in_part)
+    assert (view.state, view.difference, view.remainder, view.value) == ("open", -1000, -1000, 1000)
+    last = show_break(session, view.id)[1][-1]
+    assert (last.event, last.reason) == (
+        "reopened", f"explanations left -10 of it when it was {settled.replace('_', ' ')}, and leave -1000 now",
+    )  # fmt: skip
+    if settled == "written_off":
+        (again,) = write_off(session, [view.id], "a thousand dollars", by=mira, limit=Decimal(100))
+        assert not again.is_done
+
+
+def rerun(session, on):
+    session.execute(text("DELETE FROM book_cash"))
+    session.execute(text("DELETE FROM book_snapshots"))
+    return on(DAY)
+
+
+def test_what_was_written_off_stays_so_while_explanations_leave_the_same(session, cash_explained_in_part):
+    view = cash_explained_in_part(DAY)
+    write_off(session, [view.id], "ten dollars", by=Person("mira", is_one=True), limit=Decimal(100))
+    view = cash_explained_in_part(NEXT_DAY)
+    assert (view.state, view.remainder, view.value) == ("written_off", -10, 10)
+    assert events(session, view.id) == ["opened", "written_off"]
+
+
+def test_what_was_written_off_before_the_remainder_counted_reopens(session, cash_explained_in_part):
+    view = cash_explained_in_part(DAY)
+    write_off(session, [view.id], "ten dollars", by=Person("mira", is_one=True), limit=Decimal(100))
+    # A release before this one let the remainder grow in silence.
+    session.execute(text("ALTER TABLE breaks DISABLE TRIGGER breaks_written_off"))
+    session.execute(text("UPDATE breaks SET remainder = difference, explanations = '[]'"))
+    session.execute(text("ALTER TABLE breaks ENABLE TRIGGER breaks_written_off"))
+    fail_trade(session)
+    assert cash_explained_in_part(NEXT_DAY).state == "open"
+    assert events(session, view.id) == ["opened", "written_off", "reopened"]
+
+
+def test_what_another_account_explained_when_it_was_written_off_stays_written_off(session, account, custody, reconcile):
+    owner = session.execute(text("SELECT user_id FROM accounts")).scalar_one()
+    second = make.account(session, "A2", user_id=owner)
+    elsewhere = make.custodian_account(session, second)
+    for day in (DAY, NEXT_DAY):
+        for where, at, theirs in ((account, custody, "95"), (second, elsewhere, "105")):
+            make.book(session, where, as_of=day, cash={"USD": "100"})
+            make.statement(session, at, as_of=day, cash={"USD": theirs})
+        for where in (account, second):
+            reconcile(NOW + (day - DAY), account_id=where)
+        found = {view.account: view for view in list_breaks(session)}
+        if day == DAY:
+            assert {(view.state, view.remainder, view.value) for view in found.values()} == {("explained", 0, 5)}
+            write_off(session, [found["A1"].id], "let it be", by=Person("mira", is_one=True), limit=Decimal(5))
+    assert (found["A1"].state, found["A1"].remainder) == ("written_off", 0)
+    assert events(session, found["A1"].id)[-1] == "written_off"
+    assert found["A2"].state == "open"
 
 
 def test_a_break_that_somebody_looks_after_stays_assigned(session, differing):
