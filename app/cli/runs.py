@@ -136,13 +136,13 @@ def verify(
             signed = (
                 f"Run {number}, signed by {cell(result.sign_off.actor)} {result.sign_off.signed_at:%Y-%m-%d %H:%M} UTC"
             )
-            if not result.changed:
-                console.print(Text.assemble(f"{signed}: ", ("unchanged", "green")))
-                continue
-            is_same = False
-            console.print(Text.assemble(f"{signed}: ", ("changed", "bold red")))
+            word = ("changed", "bold red") if result.changed else ("unchanged", "green")
+            console.print(Text.assemble(f"{signed}: ", word))
             for change in result.changed:
                 console.print(f"  {cell(change)}")
+            if result.not_covered:
+                console.print(f"  a signature of an earlier release does not cover {', '.join(result.not_covered)}")
+            is_same = is_same and not result.changed
     if not runs:
         console.print("Nobody has signed a run yet.")
     if not is_same:

@@ -173,8 +173,8 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     #: The day by which all of them come true; the break is open when it has not closed by then.
     expected_by: Mapped[date | None]
     #: The remainder, or where there is none the difference, in the base currency and without sign; NULL where a price
-    #: or a rate is missing, which `valuation` then says. It has the price and the rate used, with dates and sources, and
-    #: by which version of the price and which day's rate of each currency they are found again.
+    #: or a rate is missing, which `valuation` then says. It has the price and the rate used, with dates and sources,
+    #: the version of the price and the day of each currency's rate.
     value: Mapped[Decimal | None]
     valuation: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     #: The places in the files where theirs stands, and what else it rests on.

@@ -1,6 +1,7 @@
--- What a run compared and what it found, as digests: a row an account, in their order, so that a million of them stream.
--- Every row of a table is written as a JSON array, whose text says where each value ends; figures have the digits that
--- are stored, for 1.0 and 1.00 are not the same evidence.
+-- What a run compared and what it found, as digests: rows in the order of accounts or breaks, so that a million of them
+-- stream. Every row of a table is written as a JSON array, whose text says where each value ends; figures have the digits
+-- that are stored, for 1.0 and 1.00 are not the same evidence. What a version of signatures covers stays as it is, or none
+-- of them could be verified: what is to be covered besides is a new statement.
 
 -- name: accounts_in_parts
 SELECT min(account_id), max(account_id)
@@ -12,8 +13,18 @@ FROM (
 GROUP BY part
 ORDER BY part;
 
+-- name: breaks_in_parts
+SELECT min(break_id), max(break_id)
+FROM (
+    SELECT break_id, (row_number() OVER (ORDER BY break_id) - 1) / :size AS part
+    FROM run_breaks
+    WHERE run_id = :run_id
+) AS numbered
+GROUP BY part
+ORDER BY part;
+
 -- name: digest_statements
--- Each statement with its file and all of its rows. Which security an instrument is taken for is no part of it.
+-- Each statement with its file and all of its rows. Which security an instrument is taken for is in `lines_identifiers`.
 SELECT
     r.account_id,
     encode(sha256(convert_to(string_agg(x.line, E'\n' ORDER BY s.statement_id, x.part, x.row), 'UTF8')), 'hex')
@@ -100,6 +111,21 @@ WHERE r.run_id = :run_id AND r.account_id BETWEEN :first_account_id AND :last_ac
 GROUP BY r.account_id
 ORDER BY r.account_id;
 
+-- name: digest_shared
+-- Other accounts in the same custodian accounts on that day, by the account's calendar.
+SELECT json_build_array(a.code, o.code, c.custodian, c.number)::text
+FROM run_accounts AS r
+JOIN runs ON runs.id = r.run_id
+JOIN accounts AS a ON a.id = r.account_id
+CROSS JOIN LATERAL (SELECT coalesce(CAST(runs.days ->> a.calendar AS date), runs.as_of) AS day) AS last
+JOIN account_mappings AS m ON m.account_id = r.account_id AND last.day BETWEEN m.valid_from AND m.valid_to
+JOIN account_mappings AS n ON n.custodian_account_id = m.custodian_account_id AND n.account_id <> m.account_id
+    AND last.day BETWEEN n.valid_from AND n.valid_to
+JOIN accounts AS o ON o.id = n.account_id
+JOIN custodian_accounts AS c ON c.id = m.custodian_account_id
+WHERE r.run_id = :run_id AND r.account_id BETWEEN :first_account_id AND :last_account_id
+ORDER BY a.id, c.id, o.id;
+
 -- name: digest_accounts
 -- What the run did with each account.
 SELECT
@@ -132,6 +158,215 @@ JOIN runs AS r ON r.id = :run_id
 LEFT JOIN securities AS s ON s.id = a.security_id
 WHERE a.ex_date <= r.as_of AND a.pay_date >= r.as_of - CAST(:look_back_days AS integer)
 ORDER BY a.id;
+
+-- name: lines_identifiers
+-- Each name that the statements use, and on the day of its row the securities that it was resolved to and those whose
+-- identifiers it has: a name that means the same by one more identifier is no change. They are few, and so not looked up
+-- for each account: a thousand accounts at a time are brought down to the names that are in them, out of the index.
+WITH used AS MATERIALIZED (
+    SELECT DISTINCT u.instrument_id, u.day
+    FROM (SELECT DISTINCT account_id / 1000 AS thousand FROM run_accounts WHERE run_id = :run_id) AS t
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT x.instrument_id, x.day
+        FROM run_accounts AS r
+        CROSS JOIN LATERAL unnest(r.statement_ids) AS s (statement_id)
+        CROSS JOIN LATERAL (
+            SELECT instrument_id, r.as_of AS day FROM statement_positions WHERE statement_id = s.statement_id
+            UNION ALL
+            SELECT instrument_id, trade_date FROM statement_transactions
+            WHERE statement_id = s.statement_id AND instrument_id IS NOT NULL
+            OFFSET 0
+        ) AS x
+        WHERE r.run_id = :run_id AND r.account_id BETWEEN t.thousand * 1000 AND t.thousand * 1000 + 999
+        OFFSET 0
+    ) AS u
+)
+SELECT json_build_array(i.scheme, i.identifier, i.namespace, i.also, u.day, resolved.securities, named.securities)::text
+FROM used AS u
+CROSS JOIN LATERAL (SELECT * FROM instruments WHERE id = u.instrument_id OFFSET 0) AS i
+CROSS JOIN LATERAL (
+    SELECT json_agg(json_build_array(x.code, x.asset_class, x.currency) ORDER BY x.code COLLATE "C") AS securities
+    FROM (
+        SELECT unnest(candidates || security_id) AS id FROM instrument_securities
+        WHERE instrument_id = u.instrument_id AND u.day BETWEEN valid_from AND valid_to
+        OFFSET 0
+    ) AS r
+    CROSS JOIN LATERAL (SELECT * FROM securities WHERE id = r.id OFFSET 0) AS x
+) AS resolved
+CROSS JOIN LATERAL (
+    SELECT json_agg(DISTINCT x.code COLLATE "C") AS securities
+    FROM (
+        SELECT i.scheme, i.identifier AS value, i.namespace
+        UNION
+        SELECT also.scheme, also.value, also.namespace
+        FROM jsonb_to_recordset(i.also) AS also (scheme text, value text, namespace text)
+    ) AS name
+    CROSS JOIN LATERAL (
+        SELECT security_id FROM security_identifiers
+        WHERE (scheme, value, namespace) = (name.scheme, name.value, name.namespace)
+            AND u.day BETWEEN valid_from AND valid_to
+        OFFSET 0
+    ) AS d
+    CROSS JOIN LATERAL (SELECT * FROM securities WHERE id = d.security_id OFFSET 0) AS x
+) AS named
+ORDER BY u.instrument_id, u.day;
+
+-- name: lines_fixed_rates
+SELECT json_build_array(f.currency, f.rate_date, f.rate)::text
+FROM fx_rates AS f
+JOIN runs AS r ON r.id = :run_id
+WHERE f.is_fixed AND f.rate_date <= r.as_of
+ORDER BY f.currency COLLATE "C", f.rate_date;
+
+-- name: lines_securities
+-- By which tolerances and prices go.
+SELECT json_build_array(s.code, s.asset_class, s.currency)::text
+FROM (
+    SELECT DISTINCT security_id
+    FROM run_breaks
+    WHERE run_id = :run_id AND break_id BETWEEN :first_break_id AND :last_break_id AND security_id IS NOT NULL
+) AS used
+LEFT JOIN securities AS s ON s.id = used.security_id
+ORDER BY used.security_id;
+
+-- name: lines_prices
+-- Those that breaks were valued at, as they are kept; a later version is another one. What a statement gives is in that.
+WITH used AS MATERIALIZED (
+    SELECT DISTINCT
+        security_id, CAST(valuation ->> 'price_date' AS date) AS price_date,
+        CAST(valuation ->> 'price_version' AS bigint) AS version
+    FROM run_breaks
+    WHERE run_id = :run_id AND break_id BETWEEN :first_break_id AND :last_break_id
+        AND valuation ->> 'price_version' IS NOT NULL
+)
+SELECT json_build_array(s.code, u.price_date, u.version, p.price, p.currency, p.source)::text
+FROM used AS u
+LEFT JOIN securities AS s ON s.id = u.security_id
+LEFT JOIN LATERAL (
+    SELECT * FROM prices
+    WHERE security_id = u.security_id AND price_date = u.price_date AND version = u.version
+    OFFSET 0
+) AS p ON TRUE
+ORDER BY u.security_id, u.price_date, u.version;
+
+-- name: lines_rates
+-- Those that breaks were valued at; one that comes for a later day is another one.
+SELECT json_build_array(u.currency, u.day, f.rate)::text
+FROM (
+    SELECT DISTINCT d.currency, CAST(d.day AS date) AS day
+    FROM run_breaks AS b
+    CROSS JOIN LATERAL jsonb_each_text(b.valuation -> 'rate_dates') AS d (currency, day)
+    WHERE b.run_id = :run_id AND b.break_id BETWEEN :first_break_id AND :last_break_id
+) AS u
+LEFT JOIN fx_rates AS f ON f.currency = u.currency AND f.rate_date = u.day
+ORDER BY u.currency COLLATE "C", u.day;
+
+-- name: lines_breaks
+-- What the run found of each break, changed or not.
+SELECT json_build_array(
+    f.break_id, b.custodian_account_id, b.subject, f.event_id, f.last_event_id, f.kind, f.state, f.security_id, f.ours,
+    f.theirs, f.difference, f.remainder, f.explanations, f.value, f.valuation, f.as_of
+)::text
+FROM run_breaks AS f
+LEFT JOIN breaks AS b ON b.id = f.break_id
+WHERE f.run_id = :run_id AND f.break_id BETWEEN :first_break_id AND :last_break_id
+ORDER BY f.break_id;
+
+-- name: later_events
+-- Up to where the history of breaks goes that has gone on since the run.
+SELECT f.break_id, max(e.id)
+FROM run_breaks AS f
+CROSS JOIN LATERAL (SELECT id FROM break_events WHERE break_id = f.break_id OFFSET 0) AS e
+WHERE f.run_id = :run_id AND f.break_id BETWEEN :first_break_id AND :last_break_id AND e.id > f.last_event_id
+GROUP BY f.break_id
+ORDER BY f.break_id;
+
+-- name: lines_history
+-- All that ever happened to each of the breaks, until the run was signed.
+SELECT json_build_array(
+    e.id, e.break_id, e.run_id, e.happened_at, e.actor, e.db_user, e.event, e.reason, e.kind, e.ours, e.theirs,
+    e.difference, e.remainder, e.explanations, e.value, e.assignee, e.as_of
+)::text
+FROM run_breaks AS f
+CROSS JOIN LATERAL (SELECT * FROM break_events WHERE break_id = f.break_id OFFSET 0) AS e
+LEFT JOIN jsonb_each_text(CAST(:history_to AS jsonb)) AS later (break_id, event_id)
+    ON CAST(later.break_id AS bigint) = f.break_id
+WHERE f.run_id = :run_id AND f.break_id BETWEEN :first_break_id AND :last_break_id
+    AND e.id <= coalesce(CAST(later.event_id AS bigint), f.last_event_id)
+ORDER BY f.break_id, e.id;
+
+-- name: altered_breaks
+-- Breaks of the run that say something else now than the last run that saw them left, with what happened since: what
+-- another account explains, and what people did. A release before `run_breaks` has left no row of what it saw.
+SELECT f.break_id, altered.figures
+FROM run_breaks AS f
+LEFT JOIN breaks AS b ON b.id = f.break_id
+LEFT JOIN run_breaks AS n ON n.run_id = b.last_run_id AND n.break_id = b.id
+CROSS JOIN LATERAL (
+    SELECT
+        (array_agg(e.assignee ORDER BY e.id DESC) FILTER (WHERE e.event = 'assigned'))[1] AS assignee,
+        (array_agg(e.event ORDER BY e.id DESC) FILTER (
+            WHERE e.id > n.last_event_id AND e.event IN ('changed', 'resolved', 'written_off')
+        ))[1] AS event,
+        (array_agg(e.remainder ORDER BY e.id DESC) FILTER (
+            WHERE e.id > n.last_event_id AND e.event = 'changed'
+        ))[1] AS remainder,
+        (array_agg(e.explanations ORDER BY e.id DESC) FILTER (
+            WHERE e.id > n.last_event_id AND e.event = 'changed'
+        ))[1] AS explanations
+    FROM (SELECT * FROM break_events WHERE break_id = f.break_id OFFSET 0) AS e
+) AS since
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN since.event IS NULL THEN n.state
+        WHEN since.event <> 'changed' THEN since.event
+        WHEN since.explanations -> -1 ->> 'kind' = 'other_account' THEN 'explained'
+        ELSE 'open'
+    END AS state
+) AS left_as
+CROSS JOIN LATERAL (
+    SELECT array_remove(
+        CASE
+            WHEN b.id IS NULL THEN ARRAY['deleted']
+            WHEN n.run_id IS NULL THEN ARRAY[
+                CASE
+                    WHEN b.last_run_id < f.run_id OR NOT EXISTS (SELECT FROM runs WHERE id = b.last_run_id)
+                        OR EXISTS (SELECT FROM run_breaks WHERE run_id = b.last_run_id)
+                        THEN 'last run'
+                END
+            ]
+            ELSE ARRAY[
+                CASE
+                    WHEN b.state <> CASE
+                        WHEN left_as.state IN ('open', 'assigned')
+                            THEN CASE WHEN b.assignee IS NULL THEN 'open' ELSE 'assigned' END
+                        ELSE left_as.state
+                    END THEN 'state'
+                END,
+                CASE WHEN b.assignee IS DISTINCT FROM since.assignee THEN 'assignee' END,
+                CASE WHEN b.kind <> n.kind THEN 'kind' END,
+                CASE WHEN b.as_of <> n.as_of THEN 'as of' END
+            ] || CASE WHEN n.state <> 'closed' THEN ARRAY[
+                CASE WHEN b.security_id IS DISTINCT FROM n.security_id THEN 'security' END,
+                CASE WHEN b.ours IS DISTINCT FROM n.ours THEN 'ours' END,
+                CASE WHEN b.theirs IS DISTINCT FROM n.theirs THEN 'theirs' END,
+                CASE WHEN b.difference IS DISTINCT FROM n.difference THEN 'difference' END,
+                CASE
+                    WHEN b.remainder IS DISTINCT FROM
+                        CASE WHEN since.explanations IS NULL THEN n.remainder ELSE since.remainder END
+                        THEN 'remainder'
+                END,
+                CASE WHEN b.explanations <> coalesce(since.explanations, n.explanations) THEN 'explanations' END,
+                CASE WHEN b.value IS DISTINCT FROM n.value THEN 'value' END,
+                CASE WHEN b.valuation <> n.valuation THEN 'valuation' END
+            ] END
+        END,
+        NULL
+    ) AS figures
+) AS altered
+WHERE f.run_id = :run_id AND f.break_id BETWEEN :first_break_id AND :last_break_id AND altered.figures <> '{}'
+ORDER BY f.break_id
+LIMIT :most;
 
 -- name: lines_run
 SELECT json_build_array(key, account_id, as_of, days, state, shard_count, shards_done, started_at, finished_at)::text

@@ -67,41 +67,68 @@ _RUN = text(
     """
 )
 
-#: The run's own, so that what a later run changed does not count as found by this one.
+#: The run's own, so that what a later run changed does not count as found by this one: each break that it saw, changed
+#: or not; then what its end changed by another account's break. A run before `run_breaks` has but what it told.
 _FOUND = text(
     """
     SELECT
-        e.break_id, a.code, c.custodian, c.number, b.subject, e.kind, e.event, e.ours, e.theirs, e.difference,
-        e.remainder, e.value, e.as_of
-    FROM break_events AS e
-    JOIN breaks AS b ON b.id = e.break_id
+        f.break_id, a.code, c.custodian, c.number, b.subject, f.kind, f.event, f.state, f.ours, f.theirs, f.difference,
+        f.remainder, f.value, f.price, f.rate, f.as_of
+    FROM (
+        SELECT
+            r.break_id, r.kind, CASE WHEN r.event_id IS NULL THEN 'unchanged' ELSE e.event END AS event, r.state,
+            r.ours, r.theirs, r.difference, r.remainder, r.value, r.valuation ->> 'price' AS price,
+            r.valuation ->> 'rate' AS rate, r.as_of, r.last_event_id AS place
+        FROM run_breaks AS r
+        LEFT JOIN break_events AS e ON e.id = r.event_id
+        WHERE r.run_id = :run_id
+        UNION ALL
+        SELECT
+            e.break_id, e.kind, e.event, NULL, e.ours, e.theirs, e.difference, e.remainder, e.value, NULL, NULL,
+            e.as_of, e.id
+        FROM break_events AS e
+        LEFT JOIN run_breaks AS r ON r.run_id = :run_id AND r.break_id = e.break_id
+        WHERE e.run_id = :run_id AND r.event_id IS DISTINCT FROM e.id
+    ) AS f
+    JOIN breaks AS b ON b.id = f.break_id
     JOIN accounts AS a ON a.id = b.account_id
     JOIN custodian_accounts AS c ON c.id = b.custodian_account_id
+    ORDER BY f.break_id, f.place
+    """
+)
+
+#: Each break that the run saw or told of, with its last event until then.
+_SEEN = """
+    SELECT break_id, last_event_id
+    FROM run_breaks
+    WHERE run_id = :run_id
+    UNION ALL
+    SELECT e.break_id, max(e.id)
+    FROM break_events AS e
     WHERE e.run_id = :run_id
-    ORDER BY e.id
-    """
-)
+        AND NOT EXISTS (SELECT FROM run_breaks AS r WHERE r.run_id = :run_id AND r.break_id = e.break_id)
+    GROUP BY e.break_id
+"""
 
-#: What happened since to the breaks that the run found, up to now.
+#: What happened since to the breaks that the run saw, up to now.
 _DONE = text(
-    """
+    f"""
     SELECT e.break_id, e.happened_at, e.event, e.actor, e.db_user, e.run_id, e.reason, e.assignee, e.difference, e.value
-    FROM (
-        SELECT break_id, max(id) AS last_id FROM break_events WHERE run_id = :run_id GROUP BY break_id
-    ) AS found
-    JOIN break_events AS e ON e.break_id = found.break_id AND e.id > found.last_id
+    FROM ({_SEEN}) AS seen
+    JOIN break_events AS e ON e.break_id = seen.break_id AND e.id > seen.last_event_id
+    WHERE e.run_id IS DISTINCT FROM :run_id
     ORDER BY e.break_id, e.id
-    """
+    """  # noqa: S608 (of texts that stand here)
 )
 
-#: How the breaks that the run found stand now.
+#: How the breaks that the run saw stand now.
 _NOW = text(
-    """
+    f"""
     SELECT b.id, b.state, b.assignee, b.as_of, b.closed_at, b.last_run_id
-    FROM breaks AS b
-    WHERE b.id IN (SELECT break_id FROM break_events WHERE run_id = :run_id)
+    FROM ({_SEEN}) AS seen
+    JOIN breaks AS b ON b.id = seen.break_id
     ORDER BY b.id
-    """
+    """  # noqa: S608 (of texts that stand here)
 )
 
 #: A later version: of the same account, date and currency, that came later and was let through.
@@ -178,8 +205,8 @@ _SECTIONS: tuple[
         "found",
         "Discrepancies found, and what became of earlier ones",
         (
-            "break", "account", "custodian", "custodian_account", "subject", "kind", "event", "ours", "theirs",
-            "difference", "remainder", "value", "as_of",
+            "break", "account", "custodian", "custodian_account", "subject", "kind", "event", "state", "ours", "theirs",
+            "difference", "remainder", "value", "price", "rate", "as_of",
         ),
         _FOUND,
         {"kind": _kind},

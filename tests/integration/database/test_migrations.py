@@ -100,6 +100,30 @@ def test_the_models_say_what_the_migrations_make(empty_engine):
     assert sorted(migrated ^ found(empty_engine, STRUCTURE)) == []
 
 
+def test_signatures_outlive_the_way_to_a_release_that_covers_more_and_back(empty_engine):
+    upgrade(empty_engine, "0011")
+    signed = """
+        INSERT INTO run_sign_offs (run_id, actor, comment, inputs_sha256, results_sha256, parts)
+        SELECT id, 'alice', 'seen', 'in', 'out', '{}' FROM runs
+    """
+    with empty_engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO runs (key, as_of, days, shard_count) VALUES ('run', '2026-03-10', '{}', 1)")
+        )
+        connection.execute(text(signed))
+    upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        # What a release before writes, too, is of the first version.
+        connection.execute(text(signed))
+        connection.execute(text(signed.replace("parts)", "parts, version)").replace("'{}' FROM", "'{}', 2 FROM")))
+        assert list(connection.scalars(text("SELECT version FROM run_sign_offs ORDER BY id"))) == [1, 1, 2]
+    downgrade(empty_engine, "0011")
+    with empty_engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM run_sign_offs")).scalar_one() == 2
+        refused = "SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'run_sign_offs_append_only'"
+        assert connection.execute(text(refused)).scalar_one() == "O"
+
+
 def test_money_and_quantities_are_exact_and_moments_know_their_zone(engine):
     inexact = "('real', 'double precision', 'money', 'timestamp without time zone', 'time without time zone')"
     # A time of day on an exchange's clock is no moment.

@@ -131,6 +131,8 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
         "UPDATE break_events SET actor = 'somebody else'",
         "DELETE FROM break_events",
         "TRUNCATE break_events",
+        "UPDATE run_breaks SET state = 'closed'",
+        "DELETE FROM run_breaks",
         "UPDATE link_events SET actor = 'somebody else'",
         "DELETE FROM link_events",
         "DELETE FROM breaks",

@@ -534,6 +534,9 @@ def test_the_record_of_what_happened_can_not_be_changed(session, account, custod
         "UPDATE break_events SET actor = 'me'",
         "DELETE FROM break_events",
         "TRUNCATE break_events",
+        "UPDATE run_breaks SET state = 'closed'",
+        "DELETE FROM run_breaks",
+        "TRUNCATE run_breaks",
     ):
         with pytest.raises(ProgrammingError, match="only ever added"):
             session.execute(text(change))

@@ -53,7 +53,8 @@ def test_without_a_price_in_the_statement_the_newest_that_is_kept_counts(session
     make.statement(session, custody, positions={})
     reconcile()
     assert only(session).value == 1000
-    assert (only(session).valuation["price"], only(session).valuation["price_date"]) == ("100", "2026-03-09")
+    used = {name: only(session).valuation[name] for name in ("price", "price_date", "price_version")}
+    assert used == {"price": "100", "price_date": "2026-03-09", "price_version": 2}
 
 
 def test_a_bonds_price_is_a_percentage_of_its_face_value(session, account, custody, reconcile):
@@ -75,6 +76,7 @@ def test_cash_is_valued_at_the_rates_of_its_day(session, account, custody, recon
     assert only(session).value == Decimal("25.00")
     assert only(session).valuation == {
         "currency": "USD", "figure": "-20", "rate": "1.25", "rate_date": "2026-03-09",
+        "rate_dates": {"GBP": "2026-03-09", "USD": "2026-03-10"},
     }  # fmt: skip
 
 
