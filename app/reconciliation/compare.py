@@ -1,16 +1,17 @@
 """The compare of one shard of accounts, in one transaction; its statements are in the `.sql` files beside this one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, time, timedelta
+from datetime import date, time
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.calendars import add_business_days, business_day_numbers, business_day_on_or_before, due_as_of
+from app.calendars import add_business_days, business_day_on_or_before, due_as_of
+from app.reconciliation.business_days import write_business_days
 from app.reconciliation.explain import PATIENCE_DAYS, explain_differences
-from app.reconciliation.matching import LOOK_BACK_DAYS, match_transactions
+from app.reconciliation.matching import match_transactions
 from app.reconciliation.queries import sql
 from app.settings import get_settings
 
@@ -24,9 +25,6 @@ _CREATE = (
     "create_taken", "create_theirs", "create_ours", "create_matched", "create_their_rest", "create_our_rest",
     "create_candidates", "create_reasons",
 )  # fmt: skip
-#: Of the calendar, around the compared dates: for settle dates that lie ahead, and trades that lie back.
-_DAYS_AHEAD = 60
-_DAYS_BACK = LOOK_BACK_DAYS + 30
 #: Between a calendar's name and a time.
 _CUTOFF = " "
 
@@ -97,7 +95,7 @@ def compare_shard(
     dates = [(calendar, as_of, business_day_on_or_before(calendar, as_of)) for calendar, as_of in compared]
     accounts = session.execute(sql("settle"), shard | _columns(dates, "date_calendars", "dates", "business_days")).one()
     session.execute(sql("custodians"), shard)
-    session.execute(sql("business_days"), _business_days(compared))
+    write_business_days(session, compared)
     session.execute(text("ANALYZE compared"))
 
     session.execute(sql("compare_positions"))
@@ -145,21 +143,6 @@ def _due(session: Session, shard: Mapping[str, Any], last_days: Mapping[str, dat
             last_day = min(passed, add_business_days(calendar, last_days[calendar], lag_days))
             due.append((calendar, frequency, lag_days, cutoff, due_as_of(calendar, frequency, lag_days, last_day)))
     return _columns(due, "due_calendars", "due_frequencies", "due_lags", "due_cutoffs", "due_days")
-
-
-def _business_days(compared: Iterable[tuple[str, date]]) -> dict[str, list[Any]]:
-    windows: dict[str, tuple[date, date]] = {}
-    for calendar, as_of in compared:
-        first, last = windows.get(calendar, (as_of, as_of))
-        windows[calendar] = (min(first, as_of), max(last, as_of))
-    days = [
-        (calendar, day, number)
-        for calendar, (first, last) in windows.items()
-        for day, number in business_day_numbers(
-            calendar, first - timedelta(days=_DAYS_BACK), last + timedelta(days=_DAYS_AHEAD)
-        )
-    ]
-    return _columns(days, "calendars", "days", "numbers")
 
 
 def _columns(rows: list[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:

@@ -108,6 +108,9 @@ LEFT JOIN (
 ) AS l USING (group_id)
 WHERE c.is_first;
 
+-- name: forget_business_days
+DELETE FROM business_days;
+
 -- name: business_days
 INSERT INTO business_days (calendar, day, number)
 SELECT calendar, day, number
@@ -273,8 +276,20 @@ UPDATE their_transactions SET match_id = NULL WHERE match_id IN (SELECT match_id
 -- name: forget_matched
 DELETE FROM their_transactions WHERE match_id IS NOT NULL;
 
+-- name: older_days
+-- Of each calendar the first day of their rows, where that is before the business days that are known.
+SELECT calendar, day
+FROM (
+    SELECT c.calendar, min(greatest(t.trade_date, c.as_of - CAST(:most_days AS integer))) AS day
+    FROM their_transactions AS t
+    JOIN compared AS c ON c.group_id = t.group_id AND c.is_first
+    GROUP BY c.calendar
+) AS oldest
+WHERE day - 14 < (SELECT min(b.day) FROM business_days AS b WHERE b.calendar = oldest.calendar);
+
 -- name: ours
--- Rows of the accounts that are looked at which are near in time, and those that are breaks still, however old.
+-- Rows of the accounts that are looked at which are near in time: to the compared date, or to a row of theirs that is
+-- older than that; and those that are breaks still, however old.
 INSERT INTO our_transactions (
     group_id, book_transaction_id, reference, custodian_reference, class, security_id, trade_date, settle_date,
     quantity, amount, currency
@@ -294,6 +309,21 @@ near AS (
     FROM compared AS c
     JOIN (SELECT group_id FROM taken UNION SELECT group_id FROM still_breaks) AS asked USING (group_id)
 ),
+older AS (
+    SELECT group_id, book_transaction_id FROM still_breaks WHERE kind = 'transaction_missing_at_custodian'
+    UNION
+    SELECT o.group_id, b.id
+    FROM (
+        SELECT DISTINCT n.group_id, n.account_id, t.trade_date
+        FROM their_transactions AS t
+        JOIN near AS n ON n.group_id = t.group_id AND t.trade_date - 14 < n.first_day
+    ) AS o
+    CROSS JOIN LATERAL (
+        SELECT id FROM book_transactions
+        WHERE account_id = o.account_id AND trade_date BETWEEN o.trade_date - 14 AND o.trade_date + 14
+        OFFSET 0
+    ) AS b
+),
 looked_at AS (
     SELECT n.group_id, b.*
     FROM near AS n
@@ -303,11 +333,10 @@ looked_at AS (
         OFFSET 0
     ) AS b
     UNION ALL
-    SELECT k.group_id, b.*
-    FROM still_breaks AS k
-    CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = k.book_transaction_id OFFSET 0) AS b
-    WHERE k.kind = 'transaction_missing_at_custodian'
-        AND NOT EXISTS (
+    SELECT o.group_id, b.*
+    FROM older AS o
+    CROSS JOIN LATERAL (SELECT * FROM book_transactions WHERE id = o.book_transaction_id OFFSET 0) AS b
+    WHERE NOT EXISTS (
             SELECT FROM near AS n
             WHERE n.account_id = b.account_id AND b.trade_date BETWEEN n.first_day AND n.last_day
         )

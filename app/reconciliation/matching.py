@@ -6,12 +6,15 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.reconciliation.business_days import write_business_days
 from app.reconciliation.queries import sql
 
 #: Business days that two dates of one transaction may be apart.
 MATCH_DAYS = 3
 #: Days before the compared date in which the book's transactions are looked at.
 LOOK_BACK_DAYS = 62
+#: Days before it in which dates may be some business days apart; what is older matches on its very day.
+_MOST_DAYS = 3660
 
 
 def match_transactions(session: Session, shard: Mapping[str, Any]) -> None:
@@ -29,6 +32,8 @@ def match_transactions(session: Session, shard: Mapping[str, Any]) -> None:
     session.execute(sql("forget_repeated"))
     session.execute(sql("unmatch"))
     session.execute(sql("forget_matched"))
+    if older := session.execute(sql("older_days"), {"most_days": _MOST_DAYS}).all():
+        write_business_days(session, [*session.execute(sql("dates")), *older])
     session.execute(sql("ours"), {**shard, "look_back_days": LOOK_BACK_DAYS})
     session.execute(text("ANALYZE their_transactions, our_transactions"))
     session.execute(sql("match_by_id"))

@@ -273,7 +273,7 @@ class _Load:
     def _judge(self, turn: int, rows: CopyRows) -> None:
         """Hold statements against those before them, and write them down."""
         holds = self.mapping.holds
-        states = {"states_positions": holds == "positions", "states_cash": holds == "cash"}
+        states = {f"states_{what}": holds == what for what in _ROWS}
         self.connection.execute("DROP TABLE IF EXISTS looked_back")
         self._execute("look_back", turn=turn, **states)
         self._execute("index_looked_back")

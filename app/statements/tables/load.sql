@@ -235,8 +235,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS incoming_findings (
 
 -- name: write_statements
 INSERT INTO statements (
-    id, file_id, custodian_account_id, as_of, currency, states_positions, states_cash, period_from, period_to,
-    state, findings
+    id, file_id, custodian_account_id, as_of, currency, states_positions, states_cash, states_transactions,
+    period_from, period_to, state, findings
 )
 SELECT
     i.statement_id,
@@ -246,6 +246,7 @@ SELECT
     i.currency,
     %(states_positions)s,
     %(states_cash)s,
+    %(states_transactions)s,
     i.period_from,
     CASE WHEN i.period_from IS NOT NULL THEN i.as_of END,
     CASE WHEN f.place IS NULL THEN 'accepted' ELSE 'held' END,

@@ -87,6 +87,35 @@ def test_every_migration_goes_up_and_down_and_up_again_and_down_leaves_nothing(e
     assert found(empty_engine, OBJECTS) == untouched
 
 
+def test_transactions_that_were_loaded_from_tables_are_there_to_be_matched_but_in_what_was_signed(empty_engine):
+    upgrade(empty_engine, "0011")
+    with empty_engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                INSERT INTO statements (id, file_id, custodian_account_id, as_of, currency, states_positions,
+                    states_cash, state)
+                OVERRIDING SYSTEM VALUE
+                SELECT id, 1, 1, '2026-03-10', 'USD', id > 2, FALSE, 'accepted' FROM generate_series(1, 4) AS id;
+                INSERT INTO statement_transactions (statement_id, row, line, reference, kind, trade_date, currency,
+                    description)
+                SELECT id, row, row, 'X' || row, 'buy', '2026-03-10', 'USD', ''
+                FROM unnest(ARRAY[1, 3, 4]) AS id CROSS JOIN generate_series(1, 2) AS row;
+                INSERT INTO runs (id, key, as_of, days, shard_count) OVERRIDING SYSTEM VALUE
+                VALUES (1, 'signed', '2026-03-10', '{}', 0), (2, 'other', '2026-03-10', '{}', 0);
+                INSERT INTO run_accounts (run_id, account_id, group_id, outcome, statement_ids)
+                SELECT run_id, 1, 1, 'compared', ARRAY[run_id + 2] FROM generate_series(1, 2) AS run_id;
+                INSERT INTO run_sign_offs (run_id, actor, comment, inputs_sha256, results_sha256, parts)
+                VALUES (1, 'ann', 'seen', '', '', '{}');
+                """
+            )
+        )
+    upgrade(empty_engine, "+1")
+    with empty_engine.connect() as connection:
+        rows = connection.execute(text("SELECT id FROM statements WHERE states_transactions ORDER BY id"))
+        assert rows.scalars().all() == [1, 4]
+
+
 def test_the_models_say_what_the_migrations_make(empty_engine):
     upgrade(empty_engine)
     with empty_engine.connect() as connection:
