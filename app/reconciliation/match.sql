@@ -43,6 +43,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS their_transactions (
     class text NOT NULL,
     security_id bigint,
     is_of_a_security boolean NOT NULL,
+    -- Whether it says no more than that cash moved, as a bank's entry does: that may be of any class.
+    is_of_any_class boolean NOT NULL,
     trade_date date NOT NULL,
     settle_date date,
     quantity numeric,
@@ -171,7 +173,7 @@ DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FR
 -- has them, and what they were matched with, looked up by index: how many there are in all does not matter.
 INSERT INTO their_transactions (
     group_id, custodian_account_id, reference, group_reference, statement_id, row, as_of, class, security_id,
-    is_of_a_security, trade_date, settle_date, quantity, amount, currency, match_id
+    is_of_a_security, is_of_any_class, trade_date, settle_date, quantity, amount, currency, match_id
 )
 WITH looked_at AS (
     SELECT t.group_id, t.custodian_account_id, t.as_of, x.*
@@ -216,6 +218,7 @@ SELECT
     END,
     r.security_id,
     x.instrument_id IS NOT NULL,
+    x.kind = 'cash' AND x.instrument_id IS NULL,
     x.trade_date,
     x.settle_date,
     x.quantity,
@@ -432,7 +435,7 @@ SELECT match_id, 'figures', custodian_account_id, reference, statement_id, row, 
 
 -- name: find_candidates
 -- Pairs that may be the same: class, security and currency agree as far as both sides say, quantity and amount to the
--- tolerance, a date to the given number of business days.
+-- tolerance, a date to the given number of business days. Those whose class and security both sides say come first.
 INSERT INTO candidates (statement_id, row, book_transaction_id, place)
 SELECT
     t.statement_id,
@@ -440,6 +443,12 @@ SELECT
     o.book_transaction_id,
     row_number() OVER (
         ORDER BY
+            CASE
+                WHEN t.is_of_any_class THEN 3
+                WHEN t.class <> o.class THEN 2
+                WHEN t.security_id IS DISTINCT FROM o.security_id OR t.security_id IS NULL AND t.is_of_a_security THEN 1
+                ELSE 0
+            END,
             near.days,
             abs(coalesce(t.amount, o.amount) - o.amount) + abs(coalesce(t.quantity, o.quantity) - o.quantity),
             least(t.trade_date, o.trade_date),
@@ -452,12 +461,8 @@ SELECT
 FROM their_rest AS t
 JOIN our_rest AS o
     ON (o.group_id, o.currency) = (t.group_id, t.currency)
-    AND (t.class = o.class OR t.class = 'cash' OR o.class IN ('cash', 'other'))
-    AND (
-        t.security_id = o.security_id
-        OR NOT t.is_of_a_security
-        OR o.security_id IS NULL AND o.class IN ('cash', 'other')
-    )
+    AND (t.class = o.class OR t.is_of_any_class OR o.class = 'other')
+    AND (t.security_id = o.security_id OR NOT t.is_of_a_security OR o.security_id IS NULL)
     AND num_nonnulls(t.quantity, t.amount) > 0
 JOIN compared AS c ON c.group_id = t.group_id AND c.is_first
 LEFT JOIN securities AS s ON s.id = t.security_id
@@ -521,13 +526,16 @@ USING best AS b
 WHERE (c.statement_id, c.row) = (b.statement_id, b.row) OR c.book_transaction_id = b.book_transaction_id;
 
 -- name: match_groups
--- Several of ours that are one of theirs, or the other way round: they share a reference, and sum to the same.
+-- Several of ours that are one of theirs, or the other way round: they share a reference, and sum to the same. A fee may
+-- be among them, but not all may be of another class.
 WITH theirs AS (
     SELECT
         group_id, currency, security_id, shared,
         count(*) AS rows,
         coalesce(sum(quantity), 0) AS quantity,
         coalesce(sum(amount), 0) AS amount,
+        array_agg(class) AS classes,
+        bool_or(is_of_any_class) AS is_of_any_class,
         array_agg(statement_id) AS statement_ids,
         array_agg(row) AS row_numbers
     FROM (
@@ -542,6 +550,7 @@ ours AS (
         count(*) AS rows,
         sum(quantity) AS quantity,
         sum(amount) AS amount,
+        array_agg(class) AS classes,
         array_agg(book_transaction_id) AS book_transaction_ids
     FROM our_rest
     WHERE custodian_reference IS NOT NULL
@@ -554,6 +563,7 @@ agreed AS (
         ON (o.group_id, o.currency, o.shared) = (t.group_id, t.currency, t.shared)
         AND o.security_id IS NOT DISTINCT FROM t.security_id
     WHERE (t.rows = 1 OR o.rows = 1)
+        AND (t.classes && o.classes OR t.is_of_any_class OR 'other' = ANY (o.classes))
         AND t.quantity = o.quantity
         AND abs(t.amount - o.amount) <= coalesce((
             SELECT greatest(absolute, relative * greatest(abs(t.amount), abs(o.amount)))

@@ -118,6 +118,101 @@ def test_an_entry_of_a_bank_that_says_nothing_of_a_security_matches_by_amount(se
     assert matches(session) == [("figures", "X1", "T1")]
 
 
+DIVIDEND = {"reference": "X1", "kind": "income", "quantity": None, "amount": Decimal(100)}
+
+
+def test_a_dividend_of_theirs_is_no_deposit_of_ours(session, booked, stated, reconcile):
+    booked(reference="T1", kind="deposit", security_id=None, quantity="0", amount="100")
+    stated(DIVIDEND)
+    reconcile()
+    assert matches(session) == []
+    assert found(session) == [
+        ("transaction missing at custodian", "transaction T1"),
+        ("transaction missing in book", "transaction X1"),
+    ]
+
+
+def test_a_dividend_is_matched_with_that_of_the_day_before_and_not_with_a_deposit_of_its_own_day(
+    session, booked, stated, reconcile
+):
+    yesterday = DAY - timedelta(days=1)
+    booked(reference="T1", kind="deposit", security_id=None, quantity="0", amount="100")
+    booked(reference="T2", kind="income", quantity="0", amount="100", trade_date=yesterday, settle_date=yesterday)
+    stated(DIVIDEND)
+    reconcile()
+    assert matches(session) == [("figures", "X1", "T2")]
+    assert found(session) == [("transaction missing at custodian", "transaction T1")]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "matched"),
+    [
+        # A bank's entry says nothing of a type, and one of theirs that names a security says more than that.
+        ({"kind": "cash", "cusip": None}, {"kind": "income"}, True),
+        ({"kind": "cash", "cusip": None}, {"kind": "withdrawal", "security_id": None}, True),
+        ({"kind": "cash"}, {"kind": "income"}, False),
+        ({"kind": "cash"}, {"kind": "deposit", "security_id": None}, True),
+        # A transfer of cash is one, or a deposit.
+        ({"kind": "transfer", "cusip": None}, {"kind": "deposit", "security_id": None}, True),
+        ({"kind": "journal", "cusip": None}, {"kind": "transfer", "security_id": None}, True),
+        ({"kind": "transfer", "cusip": None}, {"kind": "income"}, False),
+        # What the book calls other may be anything, of the same security or of none.
+        ({"kind": "income"}, {"kind": "other"}, True),
+        ({"kind": "income"}, {"kind": "other", "security_id": None}, True),
+        ({"kind": "income"}, {"kind": "other", "security_id": "XYZ"}, False),
+        ({"kind": "closure"}, {"kind": "income"}, False),
+        ({"kind": "closure"}, {"kind": "other"}, True),
+        # A security that one side alone names.
+        ({"kind": "expense"}, {"kind": "fee", "security_id": None}, True),
+        ({"kind": "expense", "cusip": None}, {"kind": "fee"}, True),
+        ({"kind": "expense"}, {"kind": "fee", "security_id": "XYZ"}, False),
+        ({"kind": "expense", "cusip": "C-NOBODY-KNOWS"}, {"kind": "fee"}, False),
+        ({"kind": "expense", "cusip": None}, {"kind": "income"}, False),
+        ({"kind": "interest"}, {"kind": "income"}, True),
+    ],
+)
+def test_type_and_security_must_agree_as_far_as_both_sides_say(
+    session, booked, stated, reconcile, theirs, ours, matched
+):
+    if ours.get("security_id") == "XYZ":
+        ours = {**ours, "security_id": make.security(session, "XYZ")}
+    booked(**{"reference": "T1", "quantity": "0", "amount": "100", **ours})
+    stated({**DIVIDEND, **theirs})
+    reconcile()
+    assert bool(matches(session)) == matched
+
+
+def test_what_both_sides_say_counts_before_the_dates(session, booked, stated, reconcile):
+    then = DAY - timedelta(days=1)
+    booked(reference="T1", kind="other", quantity="0", amount="100")
+    booked(reference="T2", kind="income", security_id=None, quantity="0", amount="100")
+    booked(reference="T3", kind="income", quantity="0", amount="100", trade_date=then, settle_date=then)
+    stated(DIVIDEND, {**DIVIDEND, "reference": "X2"})
+    reconcile()
+    assert matches(session) == [("figures", "X1", "T3"), ("figures", "X2", "T2")]
+
+
+def test_a_banks_entry_is_matched_with_the_nearest_whatever_that_is(session, booked, stated, reconcile):
+    then = DAY - timedelta(days=1)
+    booked(reference="T1", kind="deposit", security_id=None, quantity="0", amount="100", trade_date=then,
+           settle_date=then)  # fmt: skip
+    booked(reference="T2", kind="income", quantity="0", amount="100")
+    stated({**DIVIDEND, "kind": "cash", "cusip": None})
+    reconcile()
+    assert matches(session) == [("figures", "X1", "T2")]
+
+
+@pytest.mark.parametrize(("kind", "matched"), [("buy", True), ("income", False)])
+def test_a_group_may_have_a_fee_in_it_and_not_be_of_another_type_altogether(
+    session, booked, stated, reconcile, kind, matched
+):
+    booked(reference="T1", kind=kind, custodian_reference="ORDER")
+    booked(reference="T2", kind="fee", quantity="0", amount="-1", custodian_reference="ORDER")
+    stated({"reference": "ORDER", "amount": Decimal(-51)})
+    reconcile()
+    assert bool(matches(session)) == matched
+
+
 def test_several_of_ours_are_one_of_theirs_by_reference_and_sum(session, booked, stated, reconcile):
     booked(reference="T1", quantity="2", amount="-20", custodian_reference="ORDER")
     booked(reference="T2", quantity="3", amount="-30", custodian_reference="ORDER")
