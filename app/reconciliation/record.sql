@@ -255,6 +255,8 @@ found AS (
         w.valuation, w.as_of
     FROM written AS w
     LEFT JOIN told AS t ON t.break_id = w.id
+    -- An account of another shard may have had it before, and its explanation have lapsed there.
+    ON CONFLICT (run_id, break_id) DO NOTHING
 )
 SELECT
     (SELECT count(*) FROM before) AS found,
@@ -388,7 +390,18 @@ told AS (
         id, :run_id, 'changed', 'its explanation did not come true by ' || to_char(day, 'YYYY-MM-DD'), kind, ours,
         theirs, difference, remainder, explanations, value, as_of
     FROM lapsed
-    RETURNING 1
+    RETURNING id, break_id
+),
+found AS (
+    INSERT INTO run_breaks (
+        run_id, break_id, event_id, last_event_id, kind, state, security_id, ours, theirs, difference, remainder,
+        explanations, value, valuation, as_of
+    )
+    SELECT
+        :run_id, l.id, t.id, t.id, l.kind, l.state, l.security_id, l.ours, l.theirs, l.difference, l.remainder,
+        l.explanations, l.value, l.valuation, l.as_of
+    FROM lapsed AS l
+    JOIN told AS t ON t.break_id = l.id
 )
 SELECT count(*) AS lapsed FROM told;
 

@@ -45,7 +45,7 @@ _COVERED: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
         },
         "results": {
             "all": ("run", "events", "their_matches", "our_matches"),
-            "accounts": ("accounts",),
+            "accounts": ("accounts", "lacks"),
             "breaks": ("breaks", "history"),
         },
     },
@@ -58,6 +58,7 @@ _WORDS = {
     "mappings": "the mappings to custodian accounts",
     "shared": "the accounts that share custodian accounts",
     "accounts": "what the run did",
+    "lacks": "what the run waited for or lacked",
     "tolerances": "the tolerances",
     "corporate_actions": "the corporate actions",
     "fixed_rates": "the fixed rates of currencies",

@@ -159,6 +159,14 @@ LEFT JOIN securities AS s ON s.id = a.security_id
 WHERE a.ex_date <= r.as_of AND a.pay_date >= r.as_of - CAST(:look_back_days AS integer)
 ORDER BY a.id;
 
+-- name: digest_lacks
+-- By which day explanations had to come true, and what was compared in part.
+SELECT json_build_array(r.account_id, r.lapse_as_of, g.lacks, g.stated_as_of)::text
+FROM run_accounts AS r
+LEFT JOIN run_gaps AS g ON g.run_id = r.run_id AND g.account_id = r.account_id
+WHERE r.run_id = :run_id AND r.account_id BETWEEN :first_account_id AND :last_account_id
+ORDER BY r.account_id;
+
 -- name: lines_identifiers
 -- Each name that the statements use, and on the day of its row the securities that it was resolved to and those whose
 -- identifiers it has: a name that means the same by one more identifier is no change. They are few, and so not looked up

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from app.calendars import add_business_days
 from app.people import Person
-from app.reconciliation import BreakFilter, assign, list_breaks, show_break
+from app.reconciliation import BreakFilter, assign, list_breaks, show_break, sign_off_run, verify_run
 from tests import factories as make
 from tests.factories import DAY
 
@@ -198,6 +198,34 @@ def test_it_is_open_as_well_when_the_book_of_the_statements_day_is_missing(situa
     check_told(it, until)
     outcomes = make.rows(it.session, "SELECT DISTINCT outcome FROM run_accounts WHERE as_of > :day", day=DAY)
     assert outcomes == [("no_book",)]
+
+
+@each_kind
+def test_a_run_that_takes_it_back_keeps_what_is_left_and_what_was_signed_is_unchanged(situation, explained_by, session):
+    it = situation()
+    until = explained_by(it)
+    signed = []
+    it.statement(until)
+    # The book of its day is missing; after three days so is a newer statement, which is a break of its own.
+    for day, state in ((DAY, "explained"), (later(until, 3), "open"), (later(until, 4), "open")):
+        assert it.on(day) == state
+        for (run_id,) in make.rows(
+            session, "SELECT id FROM runs WHERE id > :last ORDER BY id", last=max(signed or [0])
+        ):
+            sign_off_run(session, run_id, "seen", by=Person("mira", is_one=True))
+            signed.append(run_id)
+        assert [verify_run(session, run_id)[0].changed for run_id in signed] == [[]] * len(signed)
+    # Of two accounts it is the first whose run sees the day pass; the other's break is told of by its end.
+    (view,) = [view for view in it.views() if view.account == "A1"]
+    *_, left = make.rows(
+        session,
+        "SELECT state, remainder, value, valuation FROM run_breaks WHERE break_id = :id ORDER BY run_id",
+        id=view.id,
+    )
+    assert tuple(left) == ("open", view.remainder, view.value, view.valuation)
+    session.execute(text("UPDATE breaks SET state = 'explained', remainder = 0 WHERE id = :id"), {"id": view.id})
+    told_of = f"results: break {view.id} was changed past its history: state, remainder"
+    assert any(told_of in verify_run(session, run_id)[0].changed for run_id in signed)
 
 
 @each_kind

@@ -95,6 +95,9 @@ CHANGES = {
     "UPDATE corporate_actions SET amount = 1": "inputs: the corporate actions",
     "UPDATE run_accounts SET outcome = 'compared'": "results: what the run did of",
     "DELETE FROM run_accounts WHERE outcome <> 'compared'": "results: the accounts of the run",
+    "UPDATE run_accounts SET lapse_as_of = lapse_as_of + 1": "results: what the run waited for or lacked of",
+    "INSERT INTO run_gaps SELECT run_id, account_id, 'cash', '2026-03-09' FROM run_accounts": "results: what the run "
+    "waited for or lacked of",
     "UPDATE run_shards SET counts = counts || '{\"opened\": 0}'": "results: the run itself",
     "UPDATE runs SET as_of = as_of + 1": "results: the run itself",
     "DELETE FROM matched_book_transactions": "results: the book's matched transactions",
