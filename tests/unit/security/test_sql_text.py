@@ -28,6 +28,7 @@ EXCEPTIONS = {
     "app/market_data/store.py": "the same expression; names of columns",
     "app/reconciliation/compare.py": "names of scratch tables",
     "app/reconciliation/links.py": "queries that several statements of the file have in common",
+    "app/reports/record.py": "a query that two statements of the file have in common",
     "app/statements/tables/load.py": "names of tables and columns of app/statements/tables/copy.py",
     "app/database/migrations/": "names of tables and columns that stand in the same migration",
     "benchmarks/market_data.py": "numbers, names of columns, and of partitions as the catalogue has them",
