@@ -8,9 +8,11 @@ from sqlalchemy.orm import Session
 from app.calendars import business_day_numbers
 from app.reconciliation.queries import sql
 
+#: Days before the compared date in which the book's transactions are looked at.
+LOOK_BACK_DAYS = 62
 #: Around the given dates: for settle dates that lie ahead, and trades that lie back.
 _DAYS_AHEAD = 60
-_DAYS_BACK = 92
+_DAYS_BACK = LOOK_BACK_DAYS + 30
 
 
 def write_business_days(session: Session, dates: Iterable[tuple[str, date]]) -> None:

@@ -6,13 +6,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.reconciliation.business_days import write_business_days
+from app.reconciliation.business_days import LOOK_BACK_DAYS, write_business_days
 from app.reconciliation.queries import sql
 
 #: Business days that two dates of one transaction may be apart.
 MATCH_DAYS = 3
-#: Days before the compared date in which the book's transactions are looked at.
-LOOK_BACK_DAYS = 62
 #: Days before it in which dates may be some business days apart; what is older matches on its very day.
 _MOST_DAYS = 3660
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
 from app.people import Person
-from app.reconciliation.matching import LOOK_BACK_DAYS
+from app.reconciliation.business_days import LOOK_BACK_DAYS
 from app.reconciliation.models import RunSignOff
 from app.reconciliation.queries import sql
 from app.reconciliation.runs import run_progress

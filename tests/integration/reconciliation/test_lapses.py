@@ -178,10 +178,13 @@ def test_a_regular_statement_that_is_not_yet_due_keeps_it_explained(situation, e
 
 
 @each_kind
-def test_without_regular_statements_it_is_open_five_business_days_after_its_day(situation, explained_by):
+@pytest.mark.parametrize("lacks", ["a statement", "the book of its statement"])
+def test_without_regular_statements_it_is_open_five_business_days_after_its_day(situation, explained_by, lacks):
     it = situation(frequency=None)
     until = explained_by(it)
     assert it.on(DAY) == "explained"
+    if lacks == "the book of its statement":
+        it.statement(until)
     assert it.on(later(until, 4)) == "explained"
     assert it.on(later(until, 5)) == "open"
     check_told(it, until)
@@ -226,17 +229,6 @@ def test_a_run_that_takes_it_back_keeps_what_is_left_and_what_was_signed_is_unch
     session.execute(text("UPDATE breaks SET state = 'explained', remainder = 0 WHERE id = :id"), {"id": view.id})
     told_of = f"results: break {view.id} was changed past its history: state, remainder"
     assert any(told_of in verify_run(session, run_id)[0].changed for run_id in signed)
-
-
-@each_kind
-def test_without_book_and_regular_statements_it_is_open_five_business_days_after_its_day(situation, explained_by):
-    it = situation(frequency=None)
-    until = explained_by(it)
-    assert it.on(DAY) == "explained"
-    it.statement(until)
-    assert it.on(later(until, 4)) == "explained"
-    assert it.on(later(until, 5)) == "open"
-    check_told(it, until)
 
 
 @each_kind
