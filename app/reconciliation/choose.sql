@@ -78,7 +78,8 @@ FROM (
 
 -- name: choose
 -- For each account that is not linked with others the newest statements that the gate let through. A custodian may
--- send a statement a currency, or positions and cash apart: of those of one kind and currency the last that came counts.
+-- send a statement a currency, or positions and cash apart: of those of one kind and currency the last that came counts,
+-- and of a day in parts the last part's.
 INSERT INTO chosen (
     account_id, group_id, custodian_account_id, calendar, as_of, position_statements, cash_statements, outcome,
     held_statement_id, due_as_of, awaited_as_of, is_first_look
@@ -147,7 +148,8 @@ LEFT JOIN LATERAL (
         )) AS positions,
         array_agg(id) FILTER (WHERE states_cash AND NOT EXISTS (
             SELECT FROM statements AS later
-            WHERE later.custodian_account_id = c.id AND later.as_of = newest.as_of AND later.id > s.id
+            WHERE later.custodian_account_id = c.id AND later.as_of = newest.as_of
+                AND (later.part, later.id) > (s.part, s.id)
                 AND later.currency = s.currency AND later.state = 'accepted' AND later.states_cash
         )) AS cash
     FROM statements AS s
@@ -201,13 +203,13 @@ groups AS (
     GROUP BY group_id
 ),
 members AS (SELECT DISTINCT group_id, custodian_account_id FROM links),
--- The last statement of each kind, currency and day; one of neither kind is silent.
+-- The last statement of each kind, currency and day, of cash that of the last part; one of neither kind is silent.
 stated AS (
     SELECT
         m.group_id, m.custodian_account_id, s.id, s.as_of, s.currency, s.states_positions, s.states_cash,
         s.id = max(s.id) FILTER (WHERE s.states_positions)
             OVER (PARTITION BY s.custodian_account_id, s.as_of, s.currency) AS is_last_of_positions,
-        s.id = max(s.id) FILTER (WHERE s.states_cash)
+        ARRAY[s.part, s.id] = max(ARRAY[s.part, s.id]) FILTER (WHERE s.states_cash)
             OVER (PARTITION BY s.custodian_account_id, s.as_of, s.currency) AS is_last_of_cash
     FROM members AS m
     JOIN groups AS g USING (group_id)

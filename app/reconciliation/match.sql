@@ -27,6 +27,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS taken (
     custodian_account_id bigint NOT NULL,
     as_of date NOT NULL,
     currency text NOT NULL,
+    part smallint NOT NULL,
     -- Whether a later statement lists the transactions of this day anew.
     is_replaced boolean NOT NULL
 ) ON COMMIT DELETE ROWS;
@@ -119,19 +120,21 @@ SELECT calendar, day, number
 FROM unnest(CAST(:calendars AS text[]), CAST(:days AS date[]), CAST(:numbers AS bigint[])) AS d (calendar, day, number);
 
 -- name: take_up
--- Statements whose transactions were not looked at before.
-INSERT INTO taken (statement_id, group_id, custodian_account_id, as_of, currency, is_replaced)
+-- Statements whose transactions were not looked at before. Several of a day that go on from each other are parts of it;
+-- one replaces another of the same part.
+INSERT INTO taken (statement_id, group_id, custodian_account_id, as_of, currency, part, is_replaced)
 SELECT
-    s.id, c.group_id, c.custodian_account_id, s.as_of, s.currency,
+    s.id, c.group_id, c.custodian_account_id, s.as_of, s.currency, s.part,
     EXISTS (
         SELECT FROM statements AS newer
         WHERE newer.custodian_account_id = c.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
-            AND newer.currency = s.currency AND newer.state = 'accepted' AND newer.states_transactions
+            AND newer.currency = s.currency AND newer.part = s.part AND newer.state = 'accepted'
+            AND newer.states_transactions
         OFFSET 0
     )
 FROM compared_custodians AS c
 CROSS JOIN LATERAL (
-    SELECT id, as_of, currency FROM statements
+    SELECT id, as_of, currency, part FROM statements
     WHERE custodian_account_id = c.custodian_account_id AND states_transactions AND matched_run_id IS NULL
         AND state = 'accepted' AND as_of <= c.as_of
     OFFSET 0
@@ -144,14 +147,14 @@ SELECT EXISTS (SELECT FROM taken) OR EXISTS (
 );
 
 -- name: withdraw
--- A statement that replaces another one of the same day takes back what it does not repeat.
+-- A statement that replaces another one of the same part of a day takes back what it does not repeat.
 WITH withdrawn AS (
     SELECT m.match_id
     FROM taken AS t
     CROSS JOIN LATERAL (
         SELECT id FROM statements
         WHERE custodian_account_id = t.custodian_account_id AND as_of = t.as_of AND currency = t.currency
-            AND id < t.statement_id AND matched_run_id IS NOT NULL
+            AND part = t.part AND id < t.statement_id AND matched_run_id IS NOT NULL
         OFFSET 0
     ) AS old
     CROSS JOIN LATERAL (
@@ -196,7 +199,8 @@ WITH looked_at AS (
         AND NOT EXISTS (
             SELECT FROM statements AS newer
             WHERE newer.custodian_account_id = s.custodian_account_id AND newer.as_of = s.as_of AND newer.id > s.id
-                AND newer.currency = s.currency AND newer.state = 'accepted' AND newer.states_transactions
+                AND newer.currency = s.currency AND newer.part = s.part AND newer.state = 'accepted'
+                AND newer.states_transactions
             OFFSET 0
         )
 )

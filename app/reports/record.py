@@ -131,7 +131,7 @@ _NOW = text(
     """  # noqa: S608 (of texts that stand here)
 )
 
-#: A later version: of the same account, date and currency, that came later and was let through.
+#: A later version: of the same account, date, part of it and currency, that came later and was let through.
 _STATEMENTS = text(
     """
     SELECT
@@ -147,7 +147,7 @@ _STATEMENTS = text(
         FROM statements AS n
         JOIN statement_files AS nf ON nf.id = n.file_id
         WHERE n.custodian_account_id = s.custodian_account_id AND n.as_of = s.as_of AND n.currency = s.currency
-            AND n.id > s.id AND n.state = 'accepted' AND n.id <> ALL (r.statement_ids)
+            AND n.part = s.part AND n.id > s.id AND n.state = 'accepted' AND n.id <> ALL (r.statement_ids)
         ORDER BY n.id DESC
         LIMIT 1
     ) AS newer ON TRUE

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from app.currencies import minor_unit
-from app.statements.rows import CashRow, ParsedStatement, PositionRow
+from app.statements.order import balances
+from app.statements.rows import ParsedStatement, PositionRow
 
 #: What each summed row may be off by, for custodians round every row.
 _ROUNDING_A_ROW = Decimal("0.01")
@@ -33,10 +34,13 @@ class Before:
 
     #: What is held of each security by the newest statement that is no younger than this one.
     holdings: Mapping[Holding, Decimal] = field(default_factory=dict)
-    #: The balances by the newest statement of an earlier date; those that it does not state are not there.
+    #: The balances by the statement before it, of an earlier date or of its day; those that it does not state are not
+    #: there.
     cash: Mapping[str, Decimal] = field(default_factory=dict)
     #: Of a first statement: how many securities the book holds with the other sign, of how many that both hold.
     sides_of_book: tuple[int, int] = (0, 0)
+    #: Why its place among the statements of its day makes no sense, or may be another; empty when it is plain.
+    doubt: str = ""
 
 
 def check_completeness(statement: ParsedStatement, before: Before) -> list[Finding]:
@@ -47,7 +51,7 @@ def check_completeness(statement: ParsedStatement, before: Before) -> list[Findi
         _inverted(statement, before.holdings),
         judge_sides_of_book(*before.sides_of_book),
         *_roll_forward(statement),
-        *_gap(statement, before.cash),
+        *check_order(balances(statement.opening_cash or ()), before),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -127,7 +131,7 @@ def _roll_forward(statement: ParsedStatement) -> Iterator[Finding]:
     """An opening balance and the transactions must come to the closing balance, where all of them are listed."""
     if statement.opening_cash is None or statement.cash is None:
         return
-    opening, closing = _balances(statement.opening_cash), _balances(statement.cash)
+    opening, closing = balances(statement.opening_cash), balances(statement.cash)
     for currency in (opening.keys() & closing.keys()) - statement.partly_listed:
         moved = sum(
             (row.amount or Decimal(0) for row in statement.transactions if row.currency == currency), Decimal(0)
@@ -140,28 +144,23 @@ def _roll_forward(statement: ParsedStatement) -> Iterator[Finding]:
             )
 
 
-def _gap(statement: ParsedStatement, cash_before: Mapping[str, Decimal]) -> Iterator[Finding]:
-    """A statement must start from the balance that the one before it ended with."""
-    opening = _balances(statement.opening_cash or ())
-    for currency in opening.keys() & cash_before.keys():
-        if _differ(opening[currency], cash_before[currency], currency):
+def check_order(opening: Mapping[str, Decimal], before: Before) -> Iterator[Finding]:
+    """A statement must start from the balance that the one before it ended with, and it must be plain which that is."""
+    if before.doubt:
+        yield Finding("order", before.doubt)
+        return
+    for currency in opening.keys() & before.cash.keys():
+        if _differ(opening[currency], before.cash[currency], currency):
             yield Finding(
                 "gap",
                 f"it starts from {opening[currency]:,} {currency}, and the statement before it ended with"
-                f" {cash_before[currency]:,}: one between them may be missing",
+                f" {before.cash[currency]:,}: one between them may be missing",
             )
 
 
 def _differ(one: Decimal, other: Decimal, currency: str) -> bool:
     """Whether balances differ as money; what is less than half a minor unit is of a custodian that rounds every row."""
     return 2 * abs(one - other) >= minor_unit(currency)
-
-
-def _balances(rows: Iterable[CashRow]) -> dict[str, Decimal]:
-    balances: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for row in rows:
-        balances[row.currency] += row.amount
-    return balances
 
 
 def _moved(statement: ParsedStatement) -> set[Holding]:

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
 from app.people import Person
+from app.statements.days import find_place, held_statement, lock_days, take_place
+from app.statements.order import FIRST_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,19 @@ def list_held(session: Session) -> list[HeldStatement]:
 def accept_statement(session: Session, statement_id: int, reason: str, *, by: Person) -> None:
     """Let a held statement through; who did it (the person, and the database login) and why is kept with it.
 
+    So are those of its day that were held back for want of it.
+
     Raises:
         BadInputError: no such statement is held.
     """
+    lock_days(session)
+    held = held_statement(session, statement_id)
+    found = find_place(session, *held) if held is not None else FIRST_PLACE
     accepted = session.execute(
         text(
             """
             UPDATE statements
-            SET state = 'accepted', findings = findings || jsonb_build_array(jsonb_build_object(
+            SET state = 'accepted', part = :part, findings = findings || jsonb_build_array(jsonb_build_object(
                 'check', 'accepted', 'text', CAST(:reason AS text), 'by', CAST(:by AS text),
                 'db_user', session_user, 'at', now()
             ))
@@ -58,7 +65,7 @@ def accept_statement(session: Session, statement_id: int, reason: str, *, by: Pe
             RETURNING id
             """
         ),
-        {"id": statement_id, "reason": reason, "by": by.login},
+        {"id": statement_id, "reason": reason, "by": by.login, "part": found.part},
     ).one_or_none()
     if accepted is None:
         raise BadInputError(
@@ -66,6 +73,8 @@ def accept_statement(session: Session, statement_id: int, reason: str, *, by: Pe
             where=f"statement {statement_id}",
             hint="`python -m app statements held` lists those that are.",
         )
+    if held is not None:
+        take_place(session, held[0], statement_id, found)
 
 
 @dataclass(frozen=True, slots=True)

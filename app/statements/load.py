@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from app.book import CustodianAccount, instrument_ids
 from app.database import session_scope
 from app.settings import get_settings
+from app.statements.days import Day, find_place, lock_days, take_place
 from app.statements.formats import read_statements
 from app.statements.gate import check_completeness
 from app.statements.models import Statement, StatementFile
+from app.statements.order import FIRST_PLACE, Place, as_stated
 from app.statements.rows import ParsedStatement, StatementError, UnclaimedError
 from app.statements.store import look_back, names_in, sides_of_book, store_statement
 from app.statements.tables import Mapping, Mappings, load_mappings, mapping_for
@@ -169,32 +171,45 @@ def _load(
         return FileResult(file.path, "known")
     today = _today(now)
     instruments = instrument_ids(session, names_in(statements))
-    held, notes = [], []
+    held: dict[int, list[str]] = {}
+    notes = []
     for statement in statements:
         custodian_account_id = _custodian_account(session, statement, file.name, today)
-        before = look_back(session, custodian_account_id, statement)
+        day = Day(custodian_account_id, statement.currency, statement.as_of)
+        stated = as_stated(statement)
+        found = FIRST_PLACE
+        if stated is not None:
+            lock_days(session)
+            found = find_place(session, day, stated)
+        before = look_back(session, custodian_account_id, statement, found)
         if statement.positions and not before.holdings:
             sides = sides_of_book(session, custodian_account_id, statement, instruments)
             before = replace(before, sides_of_book=sides)
         findings = check_completeness(statement, before)
         what = f"{statement.custodian} {statement.account_number} of {statement.as_of}"
-        notes += [f"{what}: {note}" for note in _notes(session, custodian_account_id, statement)]
-        store_statement(
+        notes += [f"{what}: {note}" for note in _notes(session, custodian_account_id, statement, found)]
+        statement_id = store_statement(
             session,
             statement,
             file_id=file_id,
             custodian_account_id=custodian_account_id,
             findings=findings,
             instruments=instruments,
+            part=found.part,
         )
-        held += [f"{what}: {finding.text}" for finding in findings]
+        if findings:
+            held[statement_id] = [f"{what}: {finding.text}" for finding in findings]
+        elif stated is not None:
+            for released in take_place(session, day, statement_id, found):
+                if held.pop(released, None) is None:
+                    notes.append(f"{what}: with it statement {released} of the same day is held back no longer")
     return FileResult(
         file.path,
         "loaded",
         statements=len(statements),
         positions=sum(len(statement.positions or ()) for statement in statements),
         transactions=sum(len(statement.transactions) for statement in statements),
-        held=held,
+        held=[text for texts in held.values() for text in texts],
         notes=notes,
     )
 
@@ -282,17 +297,24 @@ def _custodian_account(session: Session, statement: ParsedStatement, name: str, 
     )
 
 
-def _notes(session: Session, custodian_account_id: int, statement: ParsedStatement) -> Iterator[str]:
+def _notes(session: Session, custodian_account_id: int, statement: ParsedStatement, found: Place) -> Iterator[str]:
     reconciled_to = session.execute(
         select(CustodianAccount.reconciled_to).where(CustodianAccount.id == custodian_account_id)
     ).scalar_one()
     if reconciled_to is not None and statement.as_of < reconciled_to:
         yield f"the account was reconciled to {reconciled_to}, so this older statement is kept and not compared"
+    if found.goes_on_from is not None:
+        yield f"it goes on from statement {found.goes_on_from} of the same day"
+    if found.doubt or found.moves_later:
+        return
     replaced = session.execute(
         select(func.max(Statement.id)).where(
             Statement.custodian_account_id == custodian_account_id,
             Statement.as_of == statement.as_of,
             Statement.currency == statement.currency,
+            Statement.part >= found.part if found.covers_later else Statement.part == found.part,
+            # Of one that has a place in its day, what is held back has none yet.
+            or_(Statement.state == "accepted", literal(as_stated(statement) is None)),
             # A custodian may state positions and cash in two files.
             or_(
                 and_(Statement.states_positions, literal(statement.positions is not None)),

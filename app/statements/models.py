@@ -8,7 +8,17 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Identity, Index, PrimaryKeyConstraint, func, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Identity,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -52,6 +62,11 @@ class Statement(Base, app_may={"INSERT", "UPDATE"}):
     states_cash: Mapped[bool]
     #: Whether it lists transactions, or says of days that there were none.
     states_transactions: Mapped[bool] = mapped_column(server_default="false")
+    #: Its place among those of its day, currency and account that go on from each other: one that corrects another has
+    #: the place of that. See `app.statements.days`.
+    part: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    #: What the custodian numbers it by, statement before page, where that tells the order of a day's statements.
+    numbers: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     #: Total value that the custodian gives for the account, or for its positions, the control total.
     stated_value: Mapped[Decimal | None]
     #: The first and the last day whose transactions it lists, all of them; NULL where it does not say.

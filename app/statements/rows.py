@@ -122,3 +122,6 @@ class ParsedStatement:
     partly_listed: frozenset[str] = frozenset()
     #: Value of all positions alone in `currency`, where that is the control total that the custodian states.
     stated_positions_value: Decimal | None = None
+    #: What the custodian numbers its statements by, in their order, where it does: the statement's number, and that of
+    #: a part of it.
+    numbers: tuple[int, ...] = ()

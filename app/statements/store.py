@@ -1,7 +1,6 @@
 """Writing a statement down as it came, by COPY, and looking up what was said of its account before."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from app.book import Instrument, InstrumentName
 from app.database import copy_rows
+from app.statements.days import Day, cash_before
 from app.statements.gate import Before, Finding
-from app.statements.models import Statement, StatementCash, StatementPosition
+from app.statements.models import Statement, StatementPosition
+from app.statements.order import FIRST_PLACE, Place
 from app.statements.rows import CashRow, ParsedStatement, PositionRow, TransactionRow
 
 
@@ -23,8 +24,17 @@ def names_in(statements: Iterable[ParsedStatement]) -> Iterator[InstrumentName]:
         yield from (_name(row, statement) for row in statement.transactions if row.scheme is not None)
 
 
-def look_back(session: Session, custodian_account_id: int, statement: ParsedStatement) -> Before:
-    """Return what was said of the account before, in the statement's currency: a custodian may send one a currency."""
+def look_back(
+    session: Session, custodian_account_id: int, statement: ParsedStatement, found: Place = FIRST_PLACE
+) -> Before:
+    """Return what was said of the account before, in the statement's currency: a custodian may send one a currency.
+
+    Args:
+        session: the database.
+        custodian_account_id: the account.
+        statement: what is held against it.
+        found: where the statement stands in its day.
+    """
     of_account = (
         Statement.custodian_account_id == custodian_account_id,
         Statement.currency == statement.currency,
@@ -43,21 +53,11 @@ def look_back(session: Session, custodian_account_id: int, statement: ParsedStat
         .where(StatementPosition.statement_id == with_positions.scalar_subquery())
         .group_by(Instrument.scheme, Instrument.identifier)
     )
-    start = statement.opening_day or statement.as_of
-    with_cash = (
-        select(Statement.id)
-        .where(*of_account, Statement.states_cash, Statement.as_of <= start - timedelta(days=1))
-        .order_by(*newest)
-        .limit(1)
-    )
-    cash = session.execute(
-        select(StatementCash.currency, func.sum(StatementCash.amount).label("amount"))
-        .where(StatementCash.statement_id == with_cash.scalar_subquery())
-        .group_by(StatementCash.currency)
-    )
+    start = Day(custodian_account_id, statement.currency, statement.opening_day or statement.as_of)
     return Before(
         holdings={(scheme, identifier): quantity for scheme, identifier, quantity in held if quantity},
-        cash={row.currency: row.amount for row in cash},
+        cash=cash_before(session, start, found.part),
+        doubt=found.doubt,
     )
 
 
@@ -127,8 +127,9 @@ def store_statement(
     custodian_account_id: int,
     findings: list[Finding],
     instruments: Mapping[InstrumentName, int],
-) -> None:
-    """Write a statement and every row of it.
+    part: int = 1,
+) -> int:
+    """Write a statement and every row of it; return its id.
 
     Args:
         session: the transaction to write in.
@@ -137,9 +138,10 @@ def store_statement(
         custodian_account_id: the account that it is of.
         findings: why it is held back; empty when it is not.
         instruments: the ids of all `names_in` it.
+        part: its place among the statements of its day.
     """
     first, last = statement.period or (None, None)
-    statement_id = session.execute(
+    statement_id: int = session.execute(
         insert(Statement)
         .values(
             file_id=file_id,
@@ -155,6 +157,8 @@ def store_statement(
             period_from=first,
             period_to=last,
             opening_cash=_opening(statement.opening_cash),
+            part=part,
+            numbers=list(statement.numbers) or None,
             state="held" if findings else "accepted",
             findings=[finding.as_json() for finding in findings],
         )
@@ -197,6 +201,7 @@ def store_statement(
             for number, row in enumerate(statement.transactions, start=1)
         ),
     )  # fmt: skip
+    return statement_id
 
 
 def _name(row: PositionRow | TransactionRow, statement: ParsedStatement) -> InstrumentName:

@@ -163,7 +163,16 @@ def _statement(pages: list[_Page], references: _References) -> ParsedStatement:
         stated_value=None,
         period=period,
         opening_cash=_cash(opening) if opening else None,
+        numbers=_numbers(first.node),
     )
+
+
+def _numbers(node: Node) -> tuple[int, ...]:
+    """The number that the bank gives its statements in their order, if it does: of a whole number of 18 digits."""
+    number = node.part("ElctrncSeqNb") or node.part("LglSeqNb")
+    if number is None or not re.fullmatch("0*[0-9]{1,18}", number.value):
+        return ()
+    return (int(number.value),) if int(number.value) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,14 @@ def _number(message: Message) -> tuple[str, str]:
     return number, sequence if is_number else ""
 
 
+def _numbers(draft: _Draft) -> tuple[int, ...]:
+    """The statement's number and that of its first page; none where the bank does not count, and says 0."""
+    number, sequence = _number(draft.pages[0])
+    if not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number)):  # noqa: PLR2004 (as above)
+        return ()
+    return int(number), int(sequence or 0)
+
+
 def _total(draft: _Draft) -> Decimal:
     total = draft.opening.amount
     for entry in draft.entries:
@@ -170,6 +178,7 @@ def _statement(draft: _Draft, counts: Counter[tuple[str, str, str]]) -> ParsedSt
         stated_value=None,
         period=_period(draft),
         opening_cash=(CashRow(opening.field.line, opening.currency, opening.amount),),
+        numbers=_numbers(draft),
     )
 
 

@@ -110,10 +110,45 @@ def test_transactions_that_were_loaded_from_tables_are_there_to_be_matched_but_i
                 """
             )
         )
-    upgrade(empty_engine, "+1")
+    upgrade(empty_engine, "0012")
     with empty_engine.connect() as connection:
         rows = connection.execute(text("SELECT id FROM statements WHERE states_transactions ORDER BY id"))
         assert rows.scalars().all() == [1, 4]
+
+
+def test_statements_of_a_day_that_were_loaded_as_corrections_of_each_other_and_are_none_are_its_parts(empty_engine):
+    upgrade(empty_engine, "0014")
+    with empty_engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                INSERT INTO statements (id, file_id, custodian_account_id, as_of, currency, states_positions,
+                    states_cash, states_transactions, opening_cash, state, matched_run_id)
+                OVERRIDING SYSTEM VALUE
+                SELECT id, 1, account, '2026-03-10', 'EUR', FALSE, TRUE, TRUE,
+                    CASE WHEN opening IS NULL THEN 'null'
+                        ELSE jsonb_build_array(jsonb_build_object('currency', 'EUR', 'amount', opening::text)) END,
+                    'accepted', 9
+                FROM (VALUES
+                    (1, 1, 100), (2, 1, 150.00), (3, 1, 170),
+                    -- A correction, one in the midst of others, one that says nothing, and one alone.
+                    (4, 2, 100), (5, 2, 100),
+                    (6, 3, 100), (7, 3, 150), (8, 3, 100),
+                    (9, 4, NULL), (10, 4, NULL),
+                    (11, 5, 100)
+                ) AS given (id, account, opening);
+                INSERT INTO statement_cash (statement_id, row, line, currency, amount)
+                VALUES (1, 1, 1, 'EUR', 150), (2, 1, 1, 'EUR', 170), (3, 1, 1, 'EUR', 180),
+                    (4, 1, 1, 'EUR', 150), (5, 1, 1, 'EUR', 160),
+                    (6, 1, 1, 'EUR', 150), (7, 1, 1, 'EUR', 170), (8, 1, 1, 'EUR', 155),
+                    (9, 1, 1, 'EUR', 100), (10, 1, 1, 'EUR', 100), (11, 1, 1, 'EUR', 100);
+                """
+            )
+        )
+    upgrade(empty_engine, "0015")
+    with empty_engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, part, matched_run_id FROM statements ORDER BY id")).all()
+    assert rows == [(1, 1, None), (2, 2, None), (3, 3, None), *((number, 1, 9) for number in range(4, 12))]
 
 
 def test_the_models_say_what_the_migrations_make(empty_engine):

@@ -22,6 +22,7 @@ def statement(
     currency: str | None = "EUR",
     period: tuple[str, str] | None = ("2024-01-31", "2024-01-31"),
     pagination: tuple[int, bool] | None = None,
+    number: str = "",
     opening: str | None = "100.00",
     closing: str | None = "100.00",
     day: str = "2024-01-31",
@@ -38,6 +39,8 @@ def statement(
     parts: list[Tree] = [("Id", id)]
     if pagination:
         parts.append(pages("StmtPgntn", *pagination))
+    if number:
+        parts.append(("ElctrncSeqNb", number))
     parts.append(("CreDtTm", "2024-02-01T06:00:00+01:00"))
     if period:
         begin, end = (day if "T" in day else f"{day}T12:00:00" for day in period)

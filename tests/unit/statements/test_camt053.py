@@ -547,3 +547,21 @@ def test_a_document_of_another_message_beside_it_is_refused() -> None:
 
     with pytest.raises(StatementError, match="intraday report"):
         camt053.read(xml(tree), NAME)
+
+
+@pytest.mark.parametrize(("stated", "numbers"), [("", ()), ("7", (7,)), ("0", ()), ("x", ()), ("9" * 19, ())])
+def test_a_statement_has_the_number_that_the_bank_counts_it_by(stated: str, numbers: tuple[int, ...]) -> None:
+    assert only(statement(number=stated)).numbers == numbers
+
+
+@pytest.mark.parametrize("backwards", [True, False])
+def test_a_file_may_hold_a_day_in_parts_that_go_on_from_each_other(backwards: bool) -> None:
+    parts = [
+        statement(id="S-1", opening="100", closing="150", entries=[entry("50", reference="R1")]),
+        statement(id="S-2", opening="150", closing="170", entries=[entry("20", reference="R2")]),
+        statement(id="S-3", opening="170", closing="120", entries=[entry("-50", reference="R3")]),
+    ]
+    found = camt053.read(xml(file_of(*(parts[::-1] if backwards else parts))), NAME)
+    assert [part.transactions[0].reference for part in found] == (
+        ["R3", "R2", "R1"] if backwards else ["R1", "R2", "R3"]
+    )

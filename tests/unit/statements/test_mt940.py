@@ -57,7 +57,16 @@ def test_a_statement_is_read_with_its_balances_and_its_lines() -> None:
         stated_value=None,
         period=(date(2024, 1, 31), date(2024, 1, 31)),
         opening_cash=(CashRow(4, "EUR", Decimal("100.00")),),
+        numbers=(5, 1),
     )
+
+
+@pytest.mark.parametrize(
+    ("stated", "numbers"),
+    [("5/1", (5, 1)), ("00012", (12, 0)), ("0/1", ()), ("00000/001", ()), ("A7/1", ()), ("5/X", (5, 0))],
+)
+def test_a_statement_has_the_number_that_the_bank_counts_it_by(stated: str, numbers: tuple[int, ...]) -> None:
+    assert only(number=stated).numbers == numbers
 
 
 @pytest.mark.parametrize(
