@@ -1,5 +1,6 @@
 """Several statements of one day, from the file on: those that go on from each other, and those that correct another."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
@@ -9,12 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from app.database import session_scope
 from app.people import Person
 from app.reconciliation import list_breaks, reconcile_shard, start_run
 from app.reports import run_record
 from app.statements import accept_statement, import_files, list_held
+from app.statements.days import lock_days
 from tests import factories as make
 from tests.unit.statements import camt053_files, iso20022_files, mt940_files
+from tests.waiting import wait_until
 
 DAY = date(2024, 1, 31)
 #: The day has ended.
@@ -390,3 +394,18 @@ def test_a_day_in_any_parts_that_come_in_any_order_is_the_whole_day(session, cus
         assert counting(session) == [(number, f"R{number}") for number in range(1, len(steps) + 1)]
 
     check()
+
+
+def test_one_that_comes_while_the_one_before_it_is_written_down_waits_for_it(session, imported, tmp_path):
+    imported([FIRST])
+    session.execute(text("UPDATE statements SET state = 'held'"))
+    session.commit()
+    with session_scope() as other, ThreadPoolExecutor(1) as pool:
+        lock_days(other)
+        other.execute(text("UPDATE statements SET state = 'accepted'"))
+        arriving = pool.submit(imported, [SECOND])
+        wait_until(lambda: arriving.done() or make.rows(other, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        other.commit()
+        held, notes = arriving.result()
+    assert not held
+    assert "goes on from" in "".join(notes)
