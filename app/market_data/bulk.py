@@ -85,7 +85,7 @@ class Load:
         days = _days(table["date"])
         prices = table["price"].cast(pa.string()).combine_chunks()
         floats, are_prices = _floats(prices)
-        places, are_known, are_unknown = self._places(table)
+        places, are_known, are_unknown, unclear = self._places(table)
         currencies = self._currencies(table["currency"])
         # In all time zones it is over.
         are_dated = (days >= _FIRST_DAY) & (days < self._now.astimezone(UTC).date().toordinal() - _EPOCH)
@@ -93,14 +93,15 @@ class Load:
         self.result.untracked += int((are_unknown & is_good).sum())
         plain = is_good & are_known & (currencies == self._known.currencies[places])
         rest = ~plain & ~(are_unknown & is_good)
-        # What a doubtful row changes for those after it, the careful way knows.
-        plain = self._without(plain, places[rest & are_known], places)
+        # What a doubtful row changes for those after it, the careful way knows; and which day is which security's.
+        careful = np.unique(np.concatenate([places[rest & are_known], unclear]))
+        plain = self._without(plain, careful, places)
         plain = self._without(plain, self._known.suspects(places, days, floats, plain, self._jump_limit), places)
         rest = ~plain & ~(are_unknown & is_good)
-        self._copy(table, prices, days, places, plain)
+        self._copy(table, prices, days, places, plain, first_row=first_row)
         self._known.keep(places, days, floats, plain)
         self._store_carefully(first_row, table, np.flatnonzero(rest))
-        self._known.look_up(self._session, np.unique(places[rest & are_known]))
+        self._known.look_up(self._session, np.unique(np.concatenate([places[rest & are_known], unclear])))
 
     def _without(self, rows: _Bools, securities: _Ints, places: _Ints) -> _Bools:
         """Return rows without those of some securities."""
@@ -110,8 +111,11 @@ class Load:
         left_out[securities] = True
         return rows & ~left_out[places]
 
-    def _places(self, table: pa.Table) -> tuple[_Ints, _Bools, _Bools]:
-        """Return which security each row is about, where that is plain; where it is, and where it is none of ours."""
+    def _places(self, table: pa.Table) -> tuple[_Ints, _Bools, _Bools, _Ints]:
+        """Return which security each row is about, where that is plain; where it is, and where it is none of ours.
+
+        And which securities the other rows may be about.
+        """
         columns = [table[name].cast(pa.string()).combine_chunks().dictionary_encode() for name in _NAME]
         codes = np.zeros(len(table), dtype=np.int64)
         for column in columns:
@@ -119,22 +123,26 @@ class Load:
             codes = codes * (len(column.dictionary) + 1) + indices
         distinct, firsts, numbers = np.unique(codes, return_index=True, return_inverse=True)
         found = np.zeros(len(distinct), dtype=np.int64)
+        unclear: set[int] = set()
         for number, row in enumerate(firsts.tolist()):
-            found[number] = self._place(*(str(table[name][row].as_py() or "") for name in _NAME))
+            found[number], candidates = self._place(*(str(table[name][row].as_py() or "") for name in _NAME))
+            unclear.update(candidates)
         places = found[numbers]
-        return np.maximum(places, 0), places >= 0, places == _UNKNOWN
+        return np.maximum(places, 0), places >= 0, places == _UNKNOWN, np.array(sorted(unclear), dtype=np.int64)
 
-    def _place(self, scheme: str, value: str, namespace: str) -> int:
+    def _place(self, scheme: str, value: str, namespace: str) -> tuple[int, Sequence[int]]:
+        """Return the place of the security that a name is; of one that is unclear those that it is on some day."""
         name = name_of(scheme, value, namespace)
         if name is None:
-            return _UNCLEAR
+            return _UNCLEAR, ()
         named = self._directory.named(*name)
         if not named:
-            return _UNKNOWN
-        (security_id, span), *more = named
+            return _UNKNOWN, ()
+        places = [self._known.place_of[security_id] for security_id, _ in named]
+        (_, span), *more = named
         if more or (span.valid_from, span.valid_to) != (EVER, FOREVER):
-            return _UNCLEAR
-        return self._known.place_of[security_id]
+            return _UNCLEAR, places
+        return places[0], ()
 
     def _currencies(self, column: pa.ChunkedArray) -> _Ints:
         encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
@@ -142,7 +150,7 @@ class Load:
         found: _Ints = codes[encoded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)]
         return found
 
-    def _copy(self, table: pa.Table, prices: Any, days: _Ints, places: _Ints, plain: _Bools) -> None:
+    def _copy(self, table: pa.Table, prices: Any, days: _Ints, places: _Ints, plain: _Bools, *, first_row: int) -> None:
         rows = np.flatnonzero(plain)
         if not len(rows):
             return
@@ -157,7 +165,9 @@ class Load:
             pa.scalar("1"),
             prices.take(wanted),
             table["currency"].cast(pa.string()).combine_chunks().take(wanted),
-            pa.scalar(_escaped(storable(self._path.name))),
+            pc.binary_join_element_wise(
+                _escaped(storable(self._where)), pa.array(rows + first_row).cast(pa.string()), " "
+            ),
             pa.scalar(self._now.isoformat()),
             pa.array(np.full(len(rows), self._batch.id)),
         ]
@@ -169,9 +179,8 @@ class Load:
         if not len(rows):
             return
         quotes: list[Quote] = []
-        unit = "row" if self._path.suffix == ".parquet" else "price"
         for number, row in zip(rows.tolist(), table.take(pa.array(rows)).to_pylist(), strict=True):
-            where = f"{self._path.name}, {unit} {first_row + number}"
+            where = f"{self._where} {first_row + number}"
             try:
                 quote = quote_of(
                     {**_NO_NAMESPACE, **{name: cell(value) for name, value in row.items()}}, where, self._directory
@@ -196,6 +205,11 @@ class Load:
         self.result.new_prices += stored.new_prices
         self.result.doubted += len(stored.quarantined)
         self.result.known += len(quotes) - stored.new_prices - len(stored.quarantined)
+
+    @property
+    def _where(self) -> str:
+        """The file, and what its rows are called: lines are not counted where a value may have several."""
+        return f"{self._path.name}, {'row' if self._path.suffix == '.parquet' else 'price'}"
 
     def _refuse(self, words: str) -> None:
         self.result.refused_count += 1

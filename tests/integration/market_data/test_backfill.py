@@ -147,12 +147,30 @@ def test_history_after_what_is_known_and_in_order_is_copied_and_says_where_it_ca
     rows = [(str(day), "CUSIP", "C-A", "", f"{10.01 + n / 100:.2f}", "USD") for n, day in enumerate(days)]
     done = backfill(session, write(tmp_path / "history of A.csv", rows))
     assert (done.rows, done.new_prices, done.doubted, done.refused) == (40, 40, 0, [])
-    ((count, source, fetched_at, provider),) = make.rows(
+    ((count, fetched_at, provider),) = make.rows(
         session,
-        "SELECT count(*), p.source, p.fetched_at, b.provider FROM prices AS p"
-        " JOIN price_batches AS b ON b.id = p.batch_id GROUP BY 2, 3, 4",
+        "SELECT count(*), p.fetched_at, b.provider FROM prices AS p"
+        " JOIN price_batches AS b ON b.id = p.batch_id GROUP BY 2, 3",
     )
-    assert (count, source, fetched_at, provider) == (40, "history of A.csv", NOW, "files")
+    assert (count, fetched_at, provider) == (40, NOW, "files")
+    found = make.rows(session, "SELECT price_date, source FROM prices WHERE batch_id IS NOT NULL ORDER BY 1")
+    assert [tuple(row) for row in found] == [(day, f"history of A.csv, price {n + 1}") for n, day in enumerate(days)]
+
+
+@pytest.mark.parametrize(("name", "what"), [("a\\b\tc.csv", "price"), ("a\\b.parquet", "row")])
+def test_a_price_that_is_copied_names_its_file_and_row_as_one_that_is_looked_at_does(
+    session, securities, tmp_path, name, what
+):
+    # The second is copied from another part of the file; the fourth is far off, so that B's others are looked at.
+    rows = [(str(FIRST + timedelta(days=day)), "CUSIP", "C-A", "", "10.1", "USD") for day in range(2)]
+    rows += [
+        (str(FIRST + timedelta(days=day)), "CUSIP", "C-B", "", price, "USD") for day, price in ((0, "20"), (1, "90"))
+    ]
+    backfill(session, write(tmp_path / name, rows), at_once=64 * 2)
+    found = make.rows(session, "SELECT source FROM prices WHERE batch_id IS NOT NULL ORDER BY security_id, price_date")
+    assert [source for (source,) in found] == [f"{name}, {what} {number}" for number in (1, 2, 3)]
+    ((doubted,),) = make.rows(session, "SELECT source FROM quarantined_prices")
+    assert doubted == f"{name}, {what} 4"
 
 
 @pytest.mark.parametrize(
@@ -206,3 +224,55 @@ def test_a_book_that_tracks_nothing_has_nothing_priced(session, tmp_path):
     rows = [(str(FIRST), "CUSIP", "C-A", "", "10", "USD"), (str(FIRST), "CUSIP", "C-A", "", "soon", "USD")]
     done = backfill(session, write(tmp_path / "history.csv", rows))
     assert (done.rows, done.new_prices, done.untracked, done.refused_count) == (2, 0, 1, 1)
+
+
+def names_of_one(session: Session) -> int:
+    """A security that has a symbol in its first days, and a CUSIP always."""
+    security = make.security(session, "TWO")
+    make.identifier(
+        session,
+        security,
+        "TWO",
+        scheme="SYMBOL",
+        namespace="XNYS",
+        valid_from=FIRST - timedelta(days=30),
+        valid_to=FIRST + timedelta(days=40),
+    )
+    session.commit()
+    return security
+
+
+def by_symbol(day: int, price: str) -> tuple[str, ...]:
+    return (str(FIRST + timedelta(days=day)), "SYMBOL", "TWO", "XNYS", price, "USD")
+
+
+def by_cusip(day: int, price: str) -> tuple[str, ...]:
+    return (str(FIRST + timedelta(days=day)), "CUSIP", "C-TWO", "", price, "USD")
+
+
+@pytest.mark.parametrize("at_once", [64, 64 * 5, 64 * 15, None])
+@pytest.mark.parametrize("names", [(by_symbol, by_cusip), (by_cusip, by_symbol)])
+def test_a_security_that_has_two_names_in_a_file_is_one(session, tmp_path, at_once, names):
+    names_of_one(session)
+    first, second = names
+    rows = [first(day, f"10.{day:02}") for day in range(10)]
+    rows += [second(day, f"10{day}.5") for day in range(10, 20)]
+    path = write(tmp_path / "history.parquet", rows)
+    done = backfill(session, path, **({"at_once": at_once} if at_once else {}))
+    assert (done.new_prices, done.doubted) == (10, 10)
+
+
+@pytest.mark.parametrize("at_once", [64, 64 * 5, 64 * 15, None])
+@pytest.mark.parametrize("names", [(by_symbol, by_cusip), (by_cusip, by_symbol)])
+def test_a_day_that_comes_under_two_names_is_stored_once_or_corrected(session, tmp_path, at_once, names):
+    names_of_one(session)
+    first, second = names
+    rows = [first(day, f"10.{day:02}") for day in range(10)]
+    rows += [second(day, f"10.{max(day, 7):02}") for day in range(5, 15)]
+    path = write(tmp_path / "history.parquet", rows)
+    backfill(session, path, **({"at_once": at_once} if at_once else {}))
+    found = make.rows(
+        session, "SELECT DISTINCT ON (price_date) price::text FROM prices ORDER BY price_date, version DESC"
+    )
+    expected = [*(f"10.{day:02}" for day in range(5)), "10.07", "10.07", *(f"10.{day:02}" for day in range(7, 15))]
+    assert [price for (price,) in found] == expected
