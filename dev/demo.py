@@ -61,10 +61,9 @@ def _demo() -> int:
             command("prices", "backfill", *histories)
             command("prices", "quarantine", "list", "--limit=2")
             if (fall := own_account.quarantined_fall()) is not None:
-                _say("\nThat fall is real. Once it is accepted, what came after it counts when it comes again:")
+                _say("\nThat fall is real. Once it is accepted, what came after it counts as well:")
                 reason = "Apple had warned of its profits the evening before"
                 command("prices", "quarantine", "accept", str(fall), "--reason", reason)
-                command("prices", "backfill", *histories)
             _say("\nApple's close halves on 2005-02-28, too; that one counts, for the book has the split:")
             command("prices", "show", "AAPL", "--from=2005-02-25", "--to=2005-02-28", "--adjusted=splits")
         _say("\nHaving the worker take the European Central Bank's rates, and the newest closes …")

@@ -20,6 +20,13 @@ def backfill(
             show_default=False,
         ),
     ],
+    *,
+    major_units: Annotated[
+        bool,
+        typer.Option(
+            "--major-units", help="You have seen that nothing is in pence or the like, which first prices may be else."
+        ),
+    ] = False,
 ) -> None:
     """Load price files of any size, each whole or not at all; they may lie anywhere.
 
@@ -42,6 +49,7 @@ def backfill(
                 order=settings.price_provider_names,
                 now=datetime.now(UTC),
                 jump_limit=settings.price_jump_limit,
+                are_major=major_units,
             )
         counts = (done.rows, done.new_prices, done.known, done.doubted, done.untracked, done.refused_count)
         table.add_row(cell(str(file)), *(f"{count:,}" for count in counts))

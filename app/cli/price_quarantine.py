@@ -80,8 +80,8 @@ def list_(
 ) -> None:
     """List doubtful prices: those that wait by security and day, then those that are decided, the last one first.
 
-    Decide the earliest of a security first: later ones that agree with what is accepted count by themselves when they
-    come again, and are cleared.
+    Decide the earliest of a security first: later ones that agree with what is accepted count by then, too, and are
+    cleared.
     """
     from app.database import session_scope
     from app.market_data import count_quarantined, list_quarantined
@@ -149,14 +149,27 @@ def show(
 
 @app.command("accept")
 def accept(quarantine_ids: Annotated[list[int], _IDS], reason: _Reason) -> None:
-    """Let doubtful prices count: each becomes the newest version of its day. That is not taken back."""
+    """Let doubtful prices count: each becomes the newest version of its day. That is not taken back.
+
+    Others of the same securities that wait count as well if they agree with it, and are cleared.
+    """
     from app.database import session_scope
     from app.market_data import accept_prices
     from app.people import current_person
+    from app.settings import get_settings
 
     person = current_person()
+    settings = get_settings()
     with session_scope() as session:
-        accept_prices(session, quarantine_ids, reason, by=person, now=datetime.now(UTC))
+        accept_prices(
+            session,
+            quarantine_ids,
+            reason,
+            by=person,
+            now=datetime.now(UTC),
+            order=settings.price_provider_names,
+            jump_limit=settings.price_jump_limit,
+        )
     output().print(Text(f"{_prices(quarantine_ids)} accepted by {person.login}, and {_count(quarantine_ids)} now."))
 
 

@@ -28,7 +28,7 @@ class Backfill:
     untracked: int = 0
     #: Prices that the quarantine took in.
     doubted: int = 0
-    #: Prices that are known already, or that count less than what is known.
+    #: Prices that are known already, that count less than what is known, or that are decided with one in quarantine.
     known: int = 0
     #: Rows that can't be used: at most 20 sentences, and how many there were.
     refused: list[str] = field(default_factory=list)
@@ -43,6 +43,7 @@ def backfill_prices(
     order: Sequence[str],
     now: datetime,
     jump_limit: Decimal,
+    are_major: bool = False,
     at_once: int = _AT_ONCE,
 ) -> Backfill:
     """Load a file of prices, CSV or Parquet with the columns of a price folder's files, whole or not at all.
@@ -58,6 +59,8 @@ def backfill_prices(
         order: the names of the providers, the one that counts most first.
         now: the time (aware).
         jump_limit: see `app.market_data.checks.check`.
+        are_major: whether a person says that no price is in pence or the like, which is doubted else of a first price
+            in a currency that is quoted in them.
         at_once: so many bytes are read at once, and no more of the file is in memory.
 
     Raises:
@@ -71,7 +74,7 @@ def backfill_prices(
     batch = PriceBatch(sync_id=None, provider=provider, state="done", finished_at=now)
     session.add(batch)
     session.flush()
-    load = Load(session, path, batch, order=order, now=now, jump_limit=jump_limit)
+    load = Load(session, path, batch, order=order, now=now, jump_limit=jump_limit, are_major=are_major)
     try:
         load.run(at_once)
     except (OSError, ArrowException, ValueError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from csv import reader
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 from app.book import EVER, FOREVER
 from app.database import copy_into, copy_lines, storable
 from app.market_data.backfill import Backfill
-from app.market_data.checks import REPEATS, TRADED, UNLIKE_PAID, USUAL_GAP_DAYS, WIDEST
+from app.market_data.checks import QUOTED_IN_HUNDREDTHS, REPEATS, TRADED, UNLIKE_PAID, USUAL_GAP_DAYS, WIDEST
 from app.market_data.due import directory
 from app.market_data.models import PriceBatch
 from app.market_data.providers.price_folder import COLUMNS, OPTIONAL, PRICE, cell, header_of, name_of, quote_of
@@ -40,6 +41,8 @@ _INEXACT = 1e-9
 _FIRST_DAY = date(1900, 1, 1).toordinal() - _EPOCH
 _NAME = ("scheme", "identifier", "namespace")
 _NO_NAMESPACE = {OPTIONAL: ""}
+#: Prices that are kept in memory, for they are right if another comes next.
+_MOST_REPEATED = 100_000
 #: Places of names that no tracked security has, and of such that need a closer look.
 _UNKNOWN, _UNCLEAR = -1, -2
 
@@ -60,6 +63,7 @@ class Load:
         order: Sequence[str],
         now: datetime,
         jump_limit: Decimal,
+        are_major: bool,
     ) -> None:
         self.result = Backfill(path)
         self._session = session
@@ -68,14 +72,18 @@ class Load:
         self._order = order
         self._now = now
         self._jump_limit = jump_limit
+        self._are_major = are_major
         self._directory = directory(session)
-        self._known = _Known(session)
+        self._known = _Known(session, are_major=are_major)
+        #: By security, what repeats the close before and may be followed by another price.
+        self._repeated: dict[int, list[Quote]] = {}
 
     def run(self, at_once: int) -> None:
         """Load it."""
         for first_row, table in _tables(self._path, at_once, self._refuse):
             self.result.rows += len(table)
             self._load(first_row, table)
+        self._store([*chain.from_iterable(self._repeated.values())], more_comes=False)
         self._batch.new_prices, self._batch.untracked = self.result.new_prices, self.result.untracked
         self._batch.refused = [{"text": storable(words)} for words in self.result.refused]
         self._batch.refused_count = self.result.refused_count
@@ -94,7 +102,8 @@ class Load:
         plain = is_good & are_known & (currencies == self._known.currencies[places])
         rest = ~plain & ~(are_unknown & is_good)
         # What a doubtful row changes for those after it, the careful way knows; and which day is which security's.
-        careful = np.unique(np.concatenate([places[rest & are_known], unclear]))
+        repeated = [self._known.place_of[security_id] for security_id in self._repeated]
+        careful = np.unique(np.concatenate([places[rest & are_known], unclear, np.array(repeated, dtype=np.int64)]))
         plain = self._without(plain, careful, places)
         plain = self._without(plain, self._known.suspects(places, days, floats, plain, self._jump_limit), places)
         rest = ~plain & ~(are_unknown & is_good)
@@ -176,8 +185,6 @@ class Load:
         self.result.new_prices += len(rows)
 
     def _store_carefully(self, first_row: int, table: pa.Table, rows: _Ints) -> None:
-        if not len(rows):
-            return
         quotes: list[Quote] = []
         for number, row in zip(rows.tolist(), table.take(pa.array(rows)).to_pylist(), strict=True):
             where = f"{self._where} {first_row + number}"
@@ -192,6 +199,12 @@ class Load:
                     self.result.untracked += 1
                 else:
                     quotes.append(quote)
+        # Too many would fill the memory; of those one waits then, and the others come when the file is loaded again.
+        more_comes = sum(map(len, self._repeated.values())) < _MOST_REPEATED
+        before = [self._repeated.pop(each, []) for each in {quote.security_id for quote in quotes}]
+        self._store([*chain.from_iterable(before), *quotes], more_comes=more_comes)
+
+    def _store(self, quotes: Sequence[Quote], *, more_comes: bool) -> None:
         stored = store_quotes(
             self._session,
             quotes,
@@ -201,10 +214,14 @@ class Load:
             order=self._order,
             now=self._now,
             jump_limit=self._jump_limit,
+            are_major=self._are_major,
+            more_comes=more_comes,
         )
+        for quote in stored.repeated:
+            self._repeated.setdefault(quote.security_id, []).append(quote)
         self.result.new_prices += stored.new_prices
         self.result.doubted += len(stored.quarantined)
-        self.result.known += len(quotes) - stored.new_prices - len(stored.quarantined)
+        self.result.known += len(quotes) - stored.new_prices - len(stored.quarantined) - len(stored.repeated)
 
     @property
     def _where(self) -> str:
@@ -220,7 +237,7 @@ class Load:
 class _Known:
     """The newest price of each tracked security, as arrays, and what suspects need besides."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, are_major: bool) -> None:
         rows = session.execute(_TRACKED).all()
         self.ids: _Ints = np.array([row.id for row in rows], dtype=np.int64)
         self.place_of = {row.id: place for place, row in enumerate(rows)}
@@ -230,6 +247,8 @@ class _Known:
         self._are_traded: _Bools = np.array([row.asset_class in TRADED for row in rows], dtype=bool)
         self._days: _Ints = np.full(len(rows), _NEVER)
         self._closes: _Floats = np.full(len(rows), np.nan)
+        #: Whether something waits or was dropped that is newer than the newest price.
+        self._are_doubted: _Bools = np.zeros(len(rows), dtype=bool)
         #: How often the close was the same as the one before.
         self._runs: _Ints = np.zeros(len(rows), dtype=np.int64)
         splits = session.execute(_SPLITS).all()
@@ -241,6 +260,14 @@ class _Known:
         self.look_up(session, np.arange(len(rows)))
         for row in paid_prices(session, self.ids[self._days == _NEVER].tolist()):
             self._paid[self.place_of[row.security_id]] = row.trade_date.toordinal() - _EPOCH, float(row.paid)
+        #: Whether a first price may be in hundredths.
+        self._are_of_unknown_unit: _Bools = np.array(
+            [
+                not are_major and row.currency in QUOTED_IN_HUNDREDTHS and place not in self._paid
+                for place, row in enumerate(rows)
+            ],
+            dtype=bool,
+        )
 
     def look_up(self, session: Session, places: _Ints) -> None:
         """Read the newest prices of securities that were stored the careful way."""
@@ -252,6 +279,10 @@ class _Known:
             # One in another currency is compared with nothing, which is suspicious enough.
             self._closes[place] = float(row.price) if row.currency == row.own_currency else np.nan
             self._runs[place] = REPEATS
+        self._are_doubted[places] = False
+        for row in session.execute(_NEWEST_DOUBTED, {"security_ids": self.ids[places].tolist()}):
+            place = self.place_of[row.security_id]
+            self._are_doubted[place] = row.price_date.toordinal() - _EPOCH > self._days[place]
 
     def suspects(self, places: _Ints, days: _Ints, prices: _Floats, rows: _Bools, jump_limit: Decimal) -> _Ints:
         """Return the securities of which a row might be doubted, or comes out of order."""
@@ -272,6 +303,7 @@ class _Known:
         is_step_fine = (step <= 1 + rise) & (step >= left / (left + rise))
         is_repeat = self._are_traded[which] & (self._count_runs(which, price == before, starts) >= REPEATS)
         is_suspect = ~is_first & (~is_step_fine | is_repeat | (gap <= 0))
+        is_suspect |= self._are_doubted[which] | is_first & self._are_of_unknown_unit[which]
         is_suspect[
             [row for row in starts if is_first[row] and self._is_unlike_paid(which[row], day[row], price[row])]
         ] = True
@@ -424,5 +456,14 @@ _NEWEST = text(
         LIMIT 1
     ) AS p
     WHERE s.id = ANY(:security_ids)
+    """
+)
+
+_NEWEST_DOUBTED = text(
+    """
+    SELECT security_id, max(price_date) AS price_date
+    FROM quarantined_prices
+    WHERE state IN ('waiting', 'dropped') AND security_id = ANY(:security_ids)
+    GROUP BY security_id
     """
 )

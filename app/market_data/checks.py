@@ -4,9 +4,9 @@ A doubtful price is not a wrong one: a person decides (`app.market_data.quaranti
 and the prices after it are compared with the last one that does.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Context, Decimal
@@ -19,6 +19,8 @@ from app.market_data.providers.terms import MINOR_UNITS, Quote
 REPEATS = 5
 #: Asset classes that are priced by trades, so that a price is one of a unit and seldom the same for days.
 TRADED = ("equity", "etf")
+#: Currencies in whose hundredths exchanges quote.
+QUOTED_IN_HUNDREDTHS = frozenset(MINOR_UNITS.values())
 #: Prices of so many calendar days ago and the day's own are a session apart, or nearly; more days allow a larger step.
 USUAL_GAP_DAYS = 4
 #: After more days than these, a close tells of no more than of another unit.
@@ -44,7 +46,8 @@ _SHORT = Context(prec=6)
 class Doubt:
     """One reason to doubt a price."""
 
-    #: zero, negative, too_large, too_small, future, wrong_currency, minor_unit, jump, repeat or outside_range.
+    #: zero, negative, too_large, too_small, future, wrong_currency, minor_unit, unit, jump, repeat, as_dropped or
+    #: outside_range.
     code: str
     #: In words, with the figures that it rests on.
     text: str
@@ -56,8 +59,16 @@ class KnownClose:
 
     price: Decimal
     currency: str
-    #: Whether a person accepted it, though it was doubted.
-    is_accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtedPrice:
+    """A price in the security's currency that is doubted for where it stands: see `tells_a_level`."""
+
+    day: date
+    price: Decimal
+    #: Whether a person dropped it; else it waits for one.
+    is_dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +83,46 @@ class Known:
     splits: Sequence[tuple[date, Fraction]] = ()
     #: What one unit was last bought or sold for, and when; only of use where there is no close.
     paid: tuple[date, Decimal] | None = None
+    #: What a custodian last stated one unit to be worth, and when; only of use where nothing was paid either.
+    stated: tuple[date, Decimal] | None = None
+    #: Doubted prices since the last close before the first new one, or more of them.
+    doubted: Sequence[DoubtedPrice] = ()
+    #: The price that a person accepted last, and the last day that they knew of.
+    accepted: tuple[Decimal, date] | None = None
+
+
+def tells_a_level(codes: Collection[str]) -> bool:
+    """Whether a price that has these doubts may be a right one of another level, so that others may be near to it."""
+    return "future" not in codes and not _OF_A_LEVEL.isdisjoint(codes)
 
 
 def check(
-    quotes: Sequence[Quote], known: Known, *, today: date, jump_limit: Decimal
+    quotes: Sequence[Quote],
+    known: Known,
+    *,
+    today: date,
+    jump_limit: Decimal,
+    states_unit: Callable[[Quote], bool] = lambda _: False,
 ) -> Iterator[tuple[Quote, tuple[Doubt, ...]]]:
     """Give the quotes of one security with what is doubtful about each, by day.
 
     Of several of one day the last counts, or if it is doubtful the one before it; those before the one that counts are
-    left out. What counts already is not doubted again.
+    left out. What counts already is not doubted again. A price that only repeats those before it is doubted until one
+    after it counts that is another.
 
     Args:
         quotes: of one security, in major units where the provider declares its minor ones.
         known: of the security.
         today: the exchange's day; a price of a later one is of the future.
         jump_limit: the share of the last close by which a close may differ from it, a session later: 0.25. After a gap
-            of n sessions a rise may be √n times as large, at most 4 times, and a fall as large as that rise undone;
-            after more than a year anything but what looks like another unit.
+            of n sessions without any price a rise may be √n times as large, at most 4 times, and a fall as large as
+            that rise undone; after more than a year anything but what looks like another unit.
+        states_unit: whether who gave a price tells major units from minor ones.
     """
     by_day: dict[date, list[Quote]] = defaultdict(list)
     for quote in quotes:
         by_day[quote.price_date].append(quote)
-    rules = _Rules(known, today, Fraction(jump_limit))
+    rules = _Rules(known, today, Fraction(jump_limit), states_unit)
     found: dict[date, list[tuple[Quote, tuple[Doubt, ...]]]] = defaultdict(list)
     for days in _from_what_is_known(sorted(by_day), rules.first_day):
         for place, day in enumerate(days):
@@ -104,8 +133,13 @@ def check(
                 if not doubts:
                     rules.count(quote)
                     break
+                rules.doubt(quote, [doubt.code for doubt in doubts])
     for day in sorted(found):
-        yield from found[day]
+        for quote, doubts in found[day]:
+            if [doubt.code for doubt in doubts] == ["repeat"] and rules.has_moved_since(quote):
+                yield quote, ()
+                break
+            yield quote, doubts
 
 
 def _from_what_is_known(days: Sequence[date], first_known: date | None) -> tuple[Sequence[date], Sequence[date]]:
@@ -119,13 +153,15 @@ def _from_what_is_known(days: Sequence[date], first_known: date | None) -> tuple
 class _Rules:
     """The rules for one security, over the closes that count so far."""
 
-    def __init__(self, known: Known, today: date, jump_limit: Fraction) -> None:
+    def __init__(self, known: Known, today: date, jump_limit: Fraction, states_unit: Callable[[Quote], bool]) -> None:
         self._known = known
         self._today = today
         self._limit = jump_limit
+        self._states_unit = states_unit
         self._closes = dict(known.closes)
         #: The days whose closes a price can be compared with.
         self._days = sorted(day for day, close in known.closes.items() if close.currency == known.currency)
+        self._doubted = sorted(known.doubted, key=_day_of)
 
     @property
     def first_day(self) -> date | None:
@@ -141,6 +177,16 @@ class _Rules:
         place = bisect_left(self._days, day)
         if self._days[place : place + 1] != [day]:
             self._days.insert(place, day)
+
+    def doubt(self, quote: Quote, codes: Collection[str]) -> None:
+        """Remember a price that does not count, so that what is near to it does not either."""
+        if quote.currency == self._known.currency and tells_a_level(codes):
+            insort(self._doubted, DoubtedPrice(quote.price_date, quote.price), key=_day_of)
+
+    def has_moved_since(self, quote: Quote) -> bool:
+        """Whether a later close counts that is another than a price, whose day has none."""
+        later = self._days[bisect_left(self._days, quote.price_date) :]
+        return later[:1] != [quote.price_date] and any(self._closes[day].price != quote.price for day in later)
 
     def _counts(self, quote: Quote) -> bool:
         """Whether this very figure counts already."""
@@ -191,9 +237,15 @@ class _Rules:
         place = bisect_left(self._days, quote.price_date)
         before = self._days[place - 1] if place else None
         after = next((day for day in self._days[place : place + 2] if day > quote.price_date), None)
-        known = before if before is not None else after
+        # What corrects the only close of all is compared with that itself.
+        known = next((day for day in (before, after, *self._days[:1]) if day is not None), None)
         if known is None:
-            doubt = self._odd_one_out(quote, coming) or self._unlike_paid(quote)
+            doubt = (
+                self._odd_one_out(quote, coming)
+                or self._unlike_paid(quote)
+                or self._of_unknown_unit(quote)
+                or self._as_dropped(quote)
+            )
         else:
             doubt = self._far(quote, known, self._closes[known].price)
             if doubt is None and _is_long(known, quote.price_date):
@@ -203,7 +255,8 @@ class _Rules:
 
     def _is_new_level(self, quote: Quote, before: date, after: date) -> bool:
         """Whether a price belongs to a level that began with it, and of which a close soon after counts already."""
-        if (after - quote.price_date).days > USUAL_GAP_DAYS:
+        waiting = [each for each in self._doubted_between(quote.price_date, after) if not each.is_dropped]
+        if _without_price((after - quote.price_date).days, waiting) > USUAL_GAP_DAYS:
             return False
         following = replace(quote, price_date=after, price=self._closes[after].price)
         return bool(
@@ -221,31 +274,72 @@ class _Rules:
 
     def _unlike_paid(self, quote: Quote) -> Doubt | None:
         """Return the doubt that the first price of all is in another unit than what the book says was paid."""
-        if self._known.paid is None or self._known.asset_class not in TRADED:
+        if self._known.asset_class not in TRADED:
             return None
-        day, paid = self._known.paid
-        expected = self._expected(quote, day, paid)
-        times = Fraction(quote.price) / expected
-        if not _is_within(times, UNLIKE_PAID):
+        for worth, what in (
+            (self._known.paid, "what one was bought or sold for on"),
+            (self._known.stated, "what a custodian's statement has for one on"),
+        ):
+            if worth is None:
+                continue
+            day, amount = worth
+            expected = self._expected(quote, day, amount)
+            times = Fraction(quote.price) / expected
+            if _is_within(times, UNLIKE_PAID):
+                return Doubt(
+                    "minor_unit",
+                    f"{quote.price:f} is {_short(times)} times {what} {day} ({_short(expected)}): it may be in another"
+                    " unit, hundredths for wholes or wholes for hundredths",
+                )
+        return None
+
+    def _of_unknown_unit(self, quote: Quote) -> Doubt | None:
+        """Return the doubt that the first price of all may be in hundredths, where nothing at all vouches for it."""
+        if (
+            self._known.asset_class not in TRADED
+            or quote.currency not in QUOTED_IN_HUNDREDTHS
+            or self._known.paid
+            or self._known.stated
+            or self._states_unit(quote)
+        ):
             return None
         return Doubt(
-            "minor_unit",
-            f"{quote.price:f} is {_short(times)} times what one was bought or sold for on {day} ({_short(expected)}):"
-            " it may be in another unit, hundredths for wholes or wholes for hundredths",
+            "unit",
+            f"it is the first price of all, and may be in hundredths, as exchanges quote in {quote.currency}: neither"
+            " who gave it nor a trade nor a custodian's statement tells. Accept it if it is right",
         )
+
+    def _as_dropped(self, quote: Quote) -> Doubt | None:
+        """Return the doubt that a price that nothing known tells of is near to one that a person dropped."""
+        dropped = [each for each in self._doubted if each.is_dropped and each.day != quote.price_date]
+        if near := self._near(quote, dropped):
+            return Doubt("as_dropped", f"{quote.price:f} is near to {near.price:f} of {near.day}, which was dropped")
+        return None
 
     def _far(self, quote: Quote, day: date, close: Decimal) -> Doubt | None:
         """Return the doubt that a price is too far from a close of another day."""
         expected = self._expected(quote, day, close)
         times = Fraction(quote.price) / expected
         days = (quote.price_date - day).days
-        rise = times if days > 0 else 1 / times
+        rise = times if days >= 0 else 1 / times
         is_other_unit = _is_within(times, _LIKE_UNIT)
-        if not is_other_unit and (_is_long(day, quote.price_date) or self._is_usual(rise, abs(days))):
-            return None
+        near = None
+        if not is_other_unit:
+            if self._is_usual(rise):
+                return None
+            between = self._doubted_between(day, quote.price_date)
+            # A price that repeats the close may have done so ever since: of such only the first is kept.
+            stood_still = any(each.price == close for each in between)
+            gap = 0 if stood_still else _without_price(abs(days), between)
+            if gap > _LONG_DAYS or self._is_usual(rise, gap):
+                near = self._near(quote, between)
+                if near is None:
+                    return None
         split = Fraction(close) / expected if days > 0 else expected / Fraction(close)
         figure = f"{close:f}" if split == 1 else f"{_short(expected)}: {close:f} with the split {_ratio(split)} between"
         text = f"{quote.price:f} is {_short(times)} times the close of {day} ({figure})"
+        if near is not None:
+            text += f", and near to {near.price:f} of {near.day}, which is doubted or dropped"
         if is_other_unit:
             return Doubt(
                 "minor_unit", f"{text}: it may be in another unit, hundredths for wholes or wholes for hundredths"
@@ -265,7 +359,21 @@ class _Rules:
             ratio *= each
         return Fraction(price) / ratio if day < quote.price_date else Fraction(price) * ratio
 
-    def _is_usual(self, rise: Fraction, days: int) -> bool:
+    def _doubted_between(self, one: date, other: date) -> Sequence[DoubtedPrice]:
+        """Return the doubted prices of the days between two."""
+        first, last = sorted((one, other))
+        start = bisect_right(self._doubted, first, key=_day_of)
+        return self._doubted[start : bisect_left(self._doubted, last, key=_day_of)]
+
+    def _near(self, quote: Quote, doubted: Sequence[DoubtedPrice]) -> DoubtedPrice | None:
+        """Return one that a price is as near to as closes of two sessions are; the newest."""
+        for each in reversed(doubted):
+            times = Fraction(quote.price) / self._expected(quote, each.day, each.price)
+            if self._is_usual(times if each.day < quote.price_date else 1 / times):
+                return each
+        return None
+
+    def _is_usual(self, rise: Fraction, days: int = 0) -> bool:
         """Whether a price may be so many times another that is so many calendar days older."""
         widened = _widened(days) * self._limit
         left = 1 - self._limit
@@ -279,28 +387,45 @@ class _Rules:
 
     def _by_repeats(self, quote: Quote) -> Iterator[Doubt]:
         place = bisect_left(self._days, quote.price_date)
-        last = [self._closes[day] for day in self._days[max(0, place - REPEATS) : place]]
+        days = self._days[max(0, place - REPEATS) : place]
         if (
             self._known.asset_class in TRADED
-            and len(last) == REPEATS
-            and all(close.price == quote.price for close in last)
-            # Who accepted one knows that it stands still; after as many more it is time to look again.
-            and not any(close.is_accepted for close in last)
+            and len(days) == REPEATS
+            and all(self._closes[day].price == quote.price for day in days)
+            and not self._is_known_to_stand_still(quote, days[0])
         ):
             yield Doubt(
-                "repeat", f"{quote.price:f} was the close of the {REPEATS} days before, too: it may be a stale one"
+                "repeat",
+                f"{quote.price:f} is the close of the {REPEATS} days from {days[0]} to {days[-1]}, too, and no other"
+                " came since: it may be stale",
             )
+
+    def _is_known_to_stand_still(self, quote: Quote, since: date) -> bool:
+        """Whether a person has accepted this very price on one of the last days, or later; then it is time again."""
+        price, known_to = self._known.accepted or (None, since)
+        return price == quote.price and since <= known_to
 
 
 #: Of what comes next, so many are looked at.
 _MOST_COMING = 5
 #: Doubts of prices that can't be compared with others.
 _NO_FIGURE = ("too_large", "too_small", "zero", "negative")
+#: Doubts of prices that may be right, where another level is.
+_OF_A_LEVEL = frozenset({"jump", "minor_unit", "unit", "repeat", "as_dropped"})
 
 
 def _told(bound: Decimal | None) -> Decimal | None:
     """Return the high or low of a day; None of what providers write where there was no trade."""
     return bound if bound is not None and bound.is_finite() and bound > 0 else None
+
+
+def _day_of(doubted: DoubtedPrice) -> date:
+    return doubted.day
+
+
+def _without_price(days: int, doubted: Sequence[DoubtedPrice]) -> int:
+    """Return how many of so many calendar days had no price at all; each session that had one stands for 7 / 5."""
+    return days - len({each.day for each in doubted}) * 7 // 5
 
 
 def _is_long(one: date, other: date) -> bool:

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Identity,
     Index,
     PrimaryKeyConstraint,
-    UniqueConstraint,
     false,
     func,
     text,
@@ -185,10 +184,15 @@ class QuarantinedPrice(Base, app_may={"INSERT", "UPDATE"}):
     reason: Mapped[str | None]
 
     __table_args__ = (
-        # The same figure from the same provider is doubted once, however often it comes.
-        UniqueConstraint(
-            "security_id", "price_date", "provider", "price", "currency", name="quarantined_prices_once_key"
+        # The same figure from the same provider waits once, however often it comes, and once dropped it stays so. What
+        # was cleared, or replaced after it was accepted, is doubted anew.
+        Index(
+            "quarantined_prices_once_idx",
+            *("security_id", "price_date", "provider", "price", "currency"),
+            unique=True,
+            postgresql_where=text("state IN ('waiting', 'dropped')"),
         ),
+        Index("quarantined_prices_security_idx", "security_id", postgresql_where=text("state <> 'cleared'")),
         CheckConstraint("state IN ('waiting', 'accepted', 'dropped', 'cleared')", name="state"),
         CheckConstraint(
             "num_nonnulls(decided_at, decided_by, db_user, reason) = CASE WHEN state = 'waiting' THEN 0 ELSE 4 END",

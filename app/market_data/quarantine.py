@@ -15,7 +15,7 @@ from app.errors import BadInputError
 from app.market_data.exchanges import EXCHANGES, calendar_of
 from app.market_data.models import QuarantinedPrice
 from app.market_data.providers.terms import MINOR_UNITS
-from app.market_data.store import clear_quarantine, keep_others_out, make_months
+from app.market_data.store import keep_others_out, look_again, make_months
 from app.people import Person
 
 #: waiting for a person, who has accepted or dropped it; cleared of what nobody needs to decide any more.
@@ -120,8 +120,19 @@ def show_quarantined(session: Session, quarantine_id: int) -> tuple[DoubtfulPric
     return _view(row), [CountingPrice(**each._mapping) for each in counting]
 
 
-def accept_prices(session: Session, ids: Sequence[int], reason: str, *, by: Person, now: datetime) -> None:
+def accept_prices(
+    session: Session,
+    ids: Sequence[int],
+    reason: str,
+    *,
+    by: Person,
+    now: datetime,
+    order: Sequence[str],
+    jump_limit: Decimal,
+) -> None:
     """Let doubtful prices count: each becomes the newest version of its day.
+
+    What else waits of their securities and agrees with them counts as well, and is cleared.
 
     Args:
         session: the transaction.
@@ -129,6 +140,8 @@ def accept_prices(session: Session, ids: Sequence[int], reason: str, *, by: Pers
         reason: why, in words.
         by: who says so.
         now: the time (aware).
+        order: the names of the providers, the one that counts most first.
+        jump_limit: see `app.market_data.checks.check`.
 
     Raises:
         BadInputError: there is no such price, it is decided already, it can't be a price, two different ones are of one
@@ -151,11 +164,14 @@ def accept_prices(session: Session, ids: Sequence[int], reason: str, *, by: Pers
     make_months(session, [row.price_date for row in rows])
     session.execute(_ACCEPT, {"ids": [row.id for row in chosen.values()]})
     _decide(session, ids, "accepted", reason=reason, by=by, now=now)
-    clear_quarantine(session, [row.security_id for row in rows], now=now)
+    look_again(session, [row.security_id for row in rows], order=order, now=now, jump_limit=jump_limit)
 
 
 def drop_prices(session: Session, ids: Sequence[int], reason: str, *, by: Person, now: datetime) -> None:
-    """Say that doubtful prices are wrong; as `accept_prices`. The same figures of the same provider stay dropped."""
+    """Say that doubtful prices are wrong: all of them or none, with a reason, as `accept_prices`.
+
+    The same figures of the same provider stay dropped.
+    """
     _waiting(session, ids, reason)
     _decide(session, ids, "dropped", reason=reason, by=by, now=now)
 

@@ -1,9 +1,10 @@
 """Storing what a provider said: what is new or corrects what was known becomes a version, what is doubtful waits."""
 
 import json
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -14,9 +15,19 @@ from sqlalchemy.orm import Session
 
 from app.calendars import today_at
 from app.database import copy_rows, storable
-from app.market_data.checks import REPEATS, TRADED, Known, KnownClose, check
+from app.market_data.checks import (
+    QUOTED_IN_HUNDREDTHS,
+    REPEATS,
+    TRADED,
+    Doubt,
+    DoubtedPrice,
+    Known,
+    KnownClose,
+    check,
+    tells_a_level,
+)
 from app.market_data.exchanges import EXCHANGES, calendar_of
-from app.market_data.providers.terms import Quote
+from app.market_data.providers.terms import MINOR_UNITS, Quote
 
 #: The columns that are written by COPY.
 COPIED = "security_id, price_date, version, price, currency, source, fetched_at, batch_id"
@@ -26,7 +37,7 @@ COPIED = "security_id, price_date, version, price, currency, source, fetched_at,
 class Stored:
     """What became of quotes."""
 
-    #: Versions that are new.
+    #: Versions that are new, without those of prices that waited and count by now.
     new_prices: int
     #: The newest day of each security that has a price now, of the days that were quoted.
     priced: dict[int, date]
@@ -36,6 +47,8 @@ class Stored:
     dropped: dict[int, tuple[date, str]]
     #: Rows of the quarantine that are new.
     quarantined: list[int]
+    #: Where more is to come: what repeats the closes before it, to be stored again along with that.
+    repeated: list[Quote] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,60 @@ class _Version:
     price: Decimal
     currency: str
     provider: str | None
-    is_accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubted(Quote):
+    """A price in quarantine that waits or was dropped."""
+
+    provider: str
+    batch_id: int
+    fetched_at: datetime
+    codes: Sequence[str]
+    #: By whom it was dropped, and why; empty while it waits.
+    dropped: str = ""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether those that come after it are decided with it, until one counts."""
+        return len(self.codes) == 1 and self.codes[0] in _ONCE_A_RUN
+
+
+class _Decisions:
+    """What of one security and provider is in quarantine, so that no more is asked of a person than once."""
+
+    def __init__(self, doubted: Iterable[_Doubted], counting: Iterable[date]) -> None:
+        self._figures: dict[tuple[date, str, Decimal | None], _Doubted] = {}
+        self._runs: list[_Doubted] = []
+        self._counting = sorted(counting)
+        for each in doubted:
+            self.add(each)
+
+    def add(self, doubted: _Doubted) -> None:
+        """Remember one more."""
+        self._figures[_figure(doubted)] = doubted
+        if doubted.is_run:
+            self._runs.append(doubted)
+
+    def count(self, day: date) -> None:
+        """Remember that a price of a day counts."""
+        insort(self._counting, day)
+
+    def that_holds_for(self, new: _Doubted) -> _Doubted | None:
+        """Return the one that a price is decided with, if there is one: the same figure, or the first of a run."""
+        if (same := _figure(new)) in self._figures or not new.is_run:
+            return self._figures.get(same)
+        before = self._counting[: bisect_left(self._counting, new.price_date)]
+        return next(
+            (
+                each
+                for each in self._runs
+                if each.codes == new.codes
+                and (before[-1] if before else date.min) < each.price_date < new.price_date
+                and new.price / 2 <= each.price <= new.price * 2
+            ),
+            None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +118,16 @@ class _History:
     known: Known
     calendar: str
     versions: Mapping[date, _Version]
+    doubted: Sequence[_Doubted]
+
+    @property
+    def waiting(self) -> Sequence[_Doubted]:
+        """What may count by now, for its day has no price yet; who dated a price too early has to give it again."""
+        return [
+            each
+            for each in self.doubted
+            if not each.dropped and "future" not in each.codes and each.price_date not in self.versions
+        ]
 
 
 def store_quotes(
@@ -64,11 +140,13 @@ def store_quotes(
     order: Sequence[str],
     now: datetime,
     jump_limit: Decimal,
+    are_major: bool = False,
+    more_comes: bool = False,
 ) -> Stored:
     """Check quotes, and store what counts as versions and what is doubtful in the quarantine.
 
     A price of another provider is replaced only by one that stands before it in the order; one whose provider is not in
-    the order any more, by any.
+    the order any more, by any. What waits of the same securities is looked at again along with them.
 
     Args:
         session: the transaction; other prices wait for its end.
@@ -79,6 +157,8 @@ def store_quotes(
         order: the names of the providers, the one that counts most first.
         now: the time (aware) at which they came.
         jump_limit: see `app.market_data.checks.check`.
+        are_major: whether a person says that all are in major units, though the provider does not tell.
+        more_comes: whether prices of later days are to come: what only repeats a close is then given back.
     """
     keep_others_out(session)
     by_security: dict[int, list[Quote]] = defaultdict(list)
@@ -86,33 +166,73 @@ def store_quotes(
         by_security[quote.security_id].append(_in_major_units(quote, minor_units))
     if not by_security:
         return Stored(0, {}, {}, {}, [])
+    declared = {currency for currency, _ in minor_units.values()}
     histories = _histories(session, by_security, now.astimezone(UTC).date())
     rows: list[tuple[Any, ...]] = []
+    new_prices = 0
     doubtful: list[dict[str, Any]] = []
-    priced: dict[int, date] = {}
-    doubted: dict[int, tuple[date, str]] = {}
+    stored = Stored(0, {}, {}, {}, [])
     for security_id, of_security in by_security.items():
         history = histories[security_id]
         wanted = [quote for quote in of_security if _may_count(quote, history, provider, order)]
         if beaten := {quote.price_date for quote in of_security} - {quote.price_date for quote in wanted}:
-            priced[security_id] = max(beaten)
-        today = today_at(history.calendar, now)
-        for quote, doubts in check(wanted, history.known, today=today, jump_limit=jump_limit):
-            if doubts:
-                doubtful.append(_doubtful(quote, [asdict(doubt) for doubt in doubts]))
-                doubted[security_id] = quote.price_date, "; ".join(doubt.text for doubt in doubts)
+            stored.priced[security_id] = max(beaten)
+        decisions = _Decisions([each for each in history.doubted if each.provider == provider], history.versions)
+        for quote, doubts in _checked(
+            history,
+            wanted,
+            provider,
+            order=order,
+            now=now,
+            jump_limit=jump_limit,
+            states_unit=lambda quote: are_major or quote.currency in declared,
+        ):
+            if not doubts:
+                stored.priced[security_id] = max(quote.price_date, stored.priced.get(security_id, quote.price_date))
+                decisions.count(quote.price_date)
+                if new := _new_version(quote, history, batch_id=batch_id, now=now):
+                    rows.append(new)
+                    new_prices += not isinstance(quote, _Doubted)
                 continue
-            priced[security_id] = max(quote.price_date, priced.get(security_id, quote.price_date))
-            there = history.versions.get(quote.price_date)
-            if there is None or (there.price, there.currency) != (quote.price, quote.currency):
-                version = 1 if there is None else there.version + 1
-                rows.append((security_id, quote.price_date, version, quote.price, quote.currency, quote.source))
-    _copy(session, rows, batch_id=batch_id, now=now)
+            if isinstance(quote, _Doubted):
+                continue
+            doubted = _as_doubted(quote, doubts, batch_id=batch_id, provider=provider, now=now)
+            if more_comes and doubted.codes == ["repeat"]:
+                stored.repeated.append(quote)
+                continue
+            known = decisions.that_holds_for(doubted)
+            if known is None:
+                doubtful.append(_doubtful(quote, doubts))
+                decisions.add(doubted)
+            _tell(stored, quote, doubts, known)
+    _copy(session, rows)
     quarantined = _quarantine(session, doubtful, batch_id=batch_id, provider=provider, now=now)
     clear_quarantine(session, list(by_security), now=now)
-    dropped = _dropped(session, doubtful, doubted, provider)
-    still_doubted = {each: why for each, why in doubted.items() if each not in dropped}
-    return Stored(len(rows), priced, still_doubted, dropped, quarantined)
+    return replace(stored, new_prices=new_prices, quarantined=quarantined)
+
+
+def look_again(
+    session: Session, security_ids: Iterable[int], *, order: Sequence[str], now: datetime, jump_limit: Decimal
+) -> None:
+    """Let count what waits of securities and is not doubted any more, for what it is compared with has changed.
+
+    Args:
+        session: the transaction; other prices wait for its end.
+        security_ids: the securities.
+        order: the names of the providers, the one that counts most first.
+        now: the time (aware).
+        jump_limit: see `app.market_data.checks.check`.
+    """
+    keep_others_out(session)
+    asked = dict.fromkeys(security_ids, ())
+    histories = _histories(session, asked, now.astimezone(UTC).date())
+    rows = []
+    for history in histories.values():
+        for quote, doubts in _checked(history, [], "", order=order, now=now, jump_limit=jump_limit):
+            if not doubts and (new := _new_version(quote, history)):
+                rows.append(new)
+    _copy(session, rows)
+    clear_quarantine(session, list(asked), now=now)
 
 
 def keep_others_out(session: Session) -> None:
@@ -136,6 +256,11 @@ def make_months(session: Session, days: Iterable[date]) -> None:
 
 #: Before and after the point; NUMERIC takes more, and nobody reads them.
 _MOST_DIGITS = 1000
+
+#: Doubts of which one row waits, however many prices come that are no other than its own.
+_ONCE_A_RUN = ("repeat", "unit")
+#: The newest, in which is looked for what custodians state.
+_STATEMENTS = 1000
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('value-partner prices'))")
 
@@ -193,40 +318,124 @@ def _replaces(provider: str, known: str | None, order: Sequence[str]) -> bool:
     return provider in order and order.index(provider) < order.index(known)
 
 
+def _checked(
+    history: _History,
+    quotes: Sequence[Quote],
+    provider: str,
+    *,
+    order: Sequence[str],
+    now: datetime,
+    jump_limit: Decimal,
+    states_unit: Callable[[Quote], bool] = lambda _: False,
+) -> Iterator[tuple[Quote, tuple[Doubt, ...]]]:
+    """Check quotes of one security, and what waits of it again."""
+    waiting = history.waiting
+
+    def rank(quote: Quote) -> int:
+        name = quote.provider if isinstance(quote, _Doubted) else provider
+        return -order.index(name) if name in order else -len(order)
+
+    return check(
+        sorted([*waiting, *quotes], key=rank) if waiting else quotes,
+        history.known,
+        today=today_at(history.calendar, now),
+        jump_limit=jump_limit,
+        states_unit=lambda quote: "unit" not in quote.codes if isinstance(quote, _Doubted) else states_unit(quote),
+    )
+
+
+def _new_version(
+    quote: Quote, history: _History, *, batch_id: int = 0, now: datetime | None = None
+) -> tuple[Any, ...] | None:
+    """Return the row that a price becomes, with when and in which batch it came; None if it is known."""
+    there = history.versions.get(quote.price_date)
+    if there is not None and (there.price, there.currency) == (quote.price, quote.currency):
+        return None
+    if isinstance(quote, _Doubted):
+        batch_id, now = quote.batch_id, quote.fetched_at
+    version = 1 if there is None else there.version + 1
+    return quote.security_id, quote.price_date, version, quote.price, quote.currency, quote.source, now, batch_id
+
+
 def _histories(session: Session, quotes: Mapping[int, Sequence[Quote]], today: date) -> dict[int, _History]:
+    """Return what is known of securities that quotes are of, or of which something waits."""
+    doubted, accepted = _in_quarantine(session, list(quotes))
+    first_days: dict[int, date] = {}
+    for security_id, of_security in quotes.items():
+        waiting = [each for each in doubted[security_id] if not each.dropped]
+        if looked_at := [quote.price_date for quote in (*of_security, *waiting)]:
+            first_days[security_id] = min(looked_at)
     asked = {
         "today": today,
-        "security_ids": list(quotes),
-        "first_days": [min(quote.price_date for quote in each) for each in quotes.values()],
+        "security_ids": list(first_days),
+        "first_days": list(first_days.values()),
         "before": REPEATS,
     }
+    securities = session.execute(_SECURITIES, asked).all()
     versions: dict[int, dict[date, _Version]] = defaultdict(dict)
     for row in session.execute(_PRICES, asked):
-        versions[row.security_id][row.price_date] = _Version(
-            row.version, row.price, row.currency, row.provider, row.is_accepted
-        )
+        versions[row.security_id][row.price_date] = _Version(row.version, row.price, row.currency, row.provider)
     splits: dict[int, list[tuple[date, Fraction]]] = defaultdict(list)
     for row in session.execute(_SPLITS, asked):
         splits[row.security_id].append((row.ex_date, Fraction(row.new_units) / Fraction(row.old_units)))
-    never_priced = [security_id for security_id in quotes if not versions[security_id]]
-    paid = {row.security_id: (row.trade_date, row.paid) for row in paid_prices(session, never_priced)}
+    unpriced = [
+        row for row in securities if not any(each.currency == row.currency for each in versions[row.id].values())
+    ]
+    paid = {row.security_id: (row.trade_date, row.paid) for row in paid_prices(session, [row.id for row in unpriced])}
+    stated = _stated_prices(
+        session, [row.id for row in unpriced if row.currency in QUOTED_IN_HUNDREDTHS and row.id not in paid]
+    )
     return {
         row.id: _History(
             Known(
                 row.currency,
                 row.asset_class,
-                {
-                    day: KnownClose(each.price, each.currency, each.is_accepted)
-                    for day, each in versions[row.id].items()
-                },
+                {day: KnownClose(each.price, each.currency) for day, each in versions[row.id].items()},
                 splits[row.id],
-                paid.get(row.id),
+                paid=paid.get(row.id),
+                stated=stated.get(row.id),
+                doubted=[
+                    DoubtedPrice(each.price_date, each.price, bool(each.dropped))
+                    for each in doubted[row.id]
+                    if each.currency == row.currency and tells_a_level(each.codes)
+                ],
+                accepted=accepted.get(row.id),
             ),
             calendar_of(row.exchanges),
             versions[row.id],
+            doubted[row.id],
         )
-        for row in session.execute(_SECURITIES, asked)
+        for row in securities
     }
+
+
+def _in_quarantine(
+    session: Session, security_ids: Sequence[int]
+) -> tuple[dict[int, list[_Doubted]], dict[int, tuple[Decimal, date]]]:
+    """Return by security what waits or was dropped, and what was accepted last with the day of that."""
+    doubted: dict[int, list[_Doubted]] = defaultdict(list)
+    accepted: dict[int, tuple[Decimal, date]] = {}
+    for row in session.execute(_DOUBTED, {"security_ids": security_ids}):
+        if row.state == "accepted":
+            accepted[row.security_id] = row.price, max(row.price_date, row.decided_at.astimezone(UTC).date())
+            continue
+        doubted[row.security_id].append(
+            _Doubted(
+                row.security_id,
+                row.price_date,
+                row.price,
+                row.currency,
+                row.source,
+                row.high,
+                row.low,
+                provider=row.provider,
+                batch_id=row.batch_id,
+                fetched_at=row.fetched_at,
+                codes=[doubt["code"] for doubt in row.doubts],
+                dropped=f"{row.decided_by}: {row.reason}" if row.state == "dropped" else "",
+            )
+        )
+    return doubted, accepted
 
 
 def paid_prices(session: Session, security_ids: Sequence[int]) -> Sequence[Row[Any]]:
@@ -234,6 +443,19 @@ def paid_prices(session: Session, security_ids: Sequence[int]) -> Sequence[Row[A
     if not security_ids:
         return []
     return session.execute(_PAID, {"security_ids": list(security_ids), "traded": list(TRADED)}).all()
+
+
+def _stated_prices(session: Session, security_ids: Sequence[int]) -> dict[int, tuple[date, Decimal]]:
+    """Return what the newest statements have for one unit, in the security's own major unit, by security."""
+    if not security_ids:
+        return {}
+    asked = {
+        "security_ids": list(security_ids),
+        "statements": _STATEMENTS,
+        "minor": list(MINOR_UNITS),
+        "major": list(MINOR_UNITS.values()),
+    }
+    return {row.security_id: (row.as_of, row.worth) for row in session.execute(_STATED, asked)}
 
 
 _SECURITIES = text(
@@ -272,15 +494,54 @@ _PAID = text(
     """
 )
 
-_PRICES = text(
+#: By instruments, of which there is no index: what a custodian says of the most common securities is in the newest.
+_STATED = text(
+    """
+    WITH newest AS (
+        SELECT id, as_of
+        FROM statements
+        WHERE states_positions AND state = 'accepted'
+        ORDER BY id DESC
+        LIMIT :statements
+    ),
+    minor AS (
+        SELECT minor, major FROM unnest(CAST(:minor AS text[]), CAST(:major AS text[])) AS unit (minor, major)
+    )
+    SELECT DISTINCT ON (s.id)
+        s.id AS security_id, n.as_of,
+        -- A value is in the currency itself, where a price may be in hundredths and not say so.
+        CASE WHEN p.quantity <> 0 AND p.market_value <> 0 THEN abs(p.market_value / p.quantity) ELSE p.price END
+            / CASE WHEN m.minor IS NULL THEN 1 ELSE 100 END AS worth
+    FROM newest AS n
+    JOIN statement_positions AS p ON p.statement_id = n.id
+    JOIN instrument_securities AS i ON i.instrument_id = p.instrument_id AND n.as_of BETWEEN i.valid_from AND i.valid_to
+    JOIN securities AS s ON s.id = i.security_id
+    LEFT JOIN minor AS m ON m.minor = p.currency
+    WHERE s.id = ANY(:security_ids)
+        AND coalesce(m.major, p.currency) = s.currency
+        AND (p.price > 0 OR (p.quantity <> 0 AND p.market_value <> 0))
+    ORDER BY s.id, n.as_of DESC, n.id DESC
+    """
+)
+
+_DOUBTED = text(
     """
     SELECT
-        a.security_id, p.price_date, p.version, p.price, p.currency, b.provider,
-        p.quarantine_id IS NOT NULL AS is_accepted
+        security_id, price_date, price, currency, high, low, provider, source, fetched_at, batch_id, doubts, state,
+        decided_at, decided_by, reason
+    FROM quarantined_prices
+    WHERE security_id = ANY(:security_ids) AND state <> 'cleared'
+    ORDER BY security_id, price_date, id
+    """
+)
+
+_PRICES = text(
+    """
+    SELECT a.security_id, p.price_date, p.version, p.price, p.currency, b.provider
     FROM unnest(CAST(:security_ids AS bigint[]), CAST(:first_days AS date[])) AS a (security_id, first_day)
     CROSS JOIN LATERAL (
         (
-            SELECT DISTINCT ON (price_date) price_date, version, price, currency, batch_id, quarantine_id
+            SELECT DISTINCT ON (price_date) price_date, version, price, currency, batch_id
             FROM prices
             WHERE security_id = a.security_id AND price_date < a.first_day
             ORDER BY price_date DESC, version DESC
@@ -288,7 +549,7 @@ _PRICES = text(
         )
         UNION ALL
         (
-            SELECT DISTINCT ON (price_date) price_date, version, price, currency, batch_id, quarantine_id
+            SELECT DISTINCT ON (price_date) price_date, version, price, currency, batch_id
             FROM prices
             WHERE security_id = a.security_id AND price_date >= a.first_day
             ORDER BY price_date DESC, version DESC
@@ -300,21 +561,48 @@ _PRICES = text(
 )
 
 
-def _copy(session: Session, rows: Sequence[tuple[Any, ...]], *, batch_id: int, now: datetime) -> None:
+def _copy(session: Session, rows: Sequence[tuple[Any, ...]]) -> None:
     if not rows:
         return
     make_months(session, (row[1] for row in rows))
-    copy_rows(session, f"prices ({COPIED})", ((*row, now, batch_id) for row in rows))
+    copy_rows(session, f"prices ({COPIED})", rows)
 
 
-def _doubtful(quote: Quote, doubts: list[dict[str, str]]) -> dict[str, Any]:
+def _figure(quote: Quote) -> tuple[date, str, Decimal | None]:
+    """Return of which day a figure is, and which, as a row of the quarantine has it."""
+    return quote.price_date, storable(quote.currency), None if _as_column(quote.price) == "NaN" else quote.price
+
+
+def _as_doubted(quote: Quote, doubts: Sequence[Doubt], *, batch_id: int, provider: str, now: datetime) -> _Doubted:
+    of_quote = {each.name: getattr(quote, each.name) for each in fields(Quote)}
+    codes = [doubt.code for doubt in doubts]
+    return _Doubted(**of_quote, provider=provider, batch_id=batch_id, fetched_at=now, codes=codes)
+
+
+def _tell(stored: Stored, quote: Quote, doubts: Sequence[Doubt], known: _Doubted | None) -> None:
+    """Tell that the newest price of a security, so far, is doubted or was dropped."""
+    stored.doubted.pop(quote.security_id, None)
+    stored.dropped.pop(quote.security_id, None)
+    if known is not None and known.dropped:
+        stored.dropped[quote.security_id] = quote.price_date, _why_dropped(quote, known)
+    else:
+        stored.doubted[quote.security_id] = quote.price_date, "; ".join(doubt.text for doubt in doubts)
+
+
+def _why_dropped(quote: Quote, known: _Doubted) -> str:
+    if quote.price_date == known.price_date:
+        return f"its price of that day, {known.price:f} {known.currency}, was dropped by {known.dropped}"
+    return f"its price is that of {known.price_date}, {known.price:f} {known.currency}, dropped by {known.dropped}"
+
+
+def _doubtful(quote: Quote, doubts: Sequence[Doubt]) -> dict[str, Any]:
     numbers = {name: _as_column(getattr(quote, name)) for name in ("price", "high", "low")}
     return {
         "security_id": quote.security_id,
         "price_date": quote.price_date.isoformat(),
         "currency": storable(quote.currency),
         "source": storable(quote.source),
-        "doubts": doubts,
+        "doubts": [asdict(doubt) for doubt in doubts],
         **numbers,
     }
 
@@ -337,34 +625,6 @@ def _quarantine(
         )
     )
 
-
-def _dropped(
-    session: Session, rows: Sequence[dict[str, Any]], doubted: Mapping[int, tuple[date, str]], provider: str
-) -> dict[int, tuple[date, str]]:
-    """Return of which securities the newest doubtful price was dropped before."""
-    newest = {row["security_id"]: row for row in rows}  # they come by day
-    if not newest:
-        return {}
-    return {
-        row.security_id: (
-            row.price_date,
-            f"its price of that day, {row.price:f} {row.currency}, was dropped by {row.decided_by}: {row.reason}",
-        )
-        for row in session.execute(_DROPPED, {"rows": json.dumps(list(newest.values())), "provider": provider})
-        if row.security_id in doubted
-    }
-
-
-_DROPPED = text(
-    """
-    SELECT q.security_id, q.price_date, q.price, q.currency, q.decided_by, q.reason
-    FROM quarantined_prices AS q
-    JOIN jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
-        security_id bigint, price_date date, price numeric, currency text
-    ) USING (security_id, price_date, price, currency)
-    WHERE q.provider = :provider AND q.state = 'dropped'
-    """
-)
 
 _QUARANTINE = text(
     """

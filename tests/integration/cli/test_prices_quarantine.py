@@ -20,7 +20,8 @@ QUARANTINE = ("prices", "quarantine")
 def doubtful(session) -> dict[str, int]:
     """A price of ACME that halved, one of LON in another unit, and ACME's day after."""
     acme, lon = make.security(session, "ACME"), make.security(session, "LON", currency="GBP")
-    store(session, [quote(acme, "100", MONDAY), quote(lon, "5436.5", MONDAY, "GBP")], now=NOW - timedelta(days=1))
+    first = [quote(acme, "100", MONDAY), quote(lon, "5436.5", MONDAY, "GBP")]
+    store(session, first, now=NOW - timedelta(days=1), minor_units={"GBX": ("GBP", 100)})
     (halved,) = store(session, [quote(acme, "50", source="q.csv, line 2")]).quarantined
     (pence,) = store(
         session, [quote(lon, "69.982", currency="GBP", low=Decimal(69), high=Decimal("70.5"))], provider="second"
@@ -126,7 +127,10 @@ def test_one_is_shown_with_all_that_is_known_of_it_and_what_counts_around_it(dou
     told = lines(run(*QUARANTINE, "show", halved).stdout)
     assert told[0].endswith(", accepted")
     assert line("\n".join(told), "decided").endswith(": it crashed")
-    assert told[-1] == "2026-03-10 50 USD version 1 first, q.csv, line 2"
+    assert told[-2:] == [
+        "2026-03-10 50 USD version 1 first, q.csv, line 2",
+        "2026-03-11 51 USD version 1 first, line 1",
+    ]
 
 
 def test_a_security_without_any_price_is_shown_as_that(session):

@@ -299,3 +299,24 @@ def test_the_history_of_breaks_is_only_ever_added_to_even_by_the_owner_of_its_ta
         session.execute(text(change))
     session.rollback()
     assert make.rows(session, "SELECT event, actor = session_user FROM break_events") == [("opened", True)]
+
+
+def test_of_a_figure_that_was_doubted_more_than_once_one_stays_when_that_is_taken_back(session, engine):
+    security = make.security(session, "ACME")
+    for price, states in {"200": ["cleared", "accepted", "cleared", "waiting"], "9": ["cleared", "cleared"]}.items():
+        for state in states:
+            decided = "NULL, NULL, NULL, NULL" if state == "waiting" else "now(), 'ann', session_user, 'sure'"
+            session.execute(
+                text(
+                    "INSERT INTO quarantined_prices (security_id, price_date, price, currency, provider, source,"  # noqa: S608
+                    " batch_id, doubts, state, decided_at, decided_by, db_user, reason)"
+                    f" VALUES (:id, '2026-03-10', {price}, 'USD', 'files', 'a.csv', 1, '[]', '{state}', {decided})"
+                ),
+                {"id": security},
+            )
+    session.commit()
+    downgrade(engine, "0011")
+    kept = make.rows(session, "SELECT id, state FROM quarantined_prices ORDER BY id")
+    assert [tuple(row) for row in kept] == [(2, "accepted"), (6, "cleared")]
+    session.rollback()
+    upgrade(engine)

@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.market_data import accept_prices
 from app.market_data.models import PriceBatch
 from app.market_data.providers.terms import Quote
 from app.market_data.store import Stored, store_quotes
+from app.people import Person
 
 #: A Tuesday, and the Monday before.
 TUESDAY = date(2026, 3, 10)
@@ -48,3 +50,8 @@ def store(
         now=now,
         jump_limit=Decimal("0.25"),
     )
+
+
+def accept(session: Session, ids: Sequence[int], reason: str, *, by: Person, now: datetime) -> None:
+    """Accept prices, as the command does."""
+    accept_prices(session, ids, reason, by=by, now=now, order=ORDER, jump_limit=Decimal("0.25"))

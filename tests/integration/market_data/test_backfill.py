@@ -13,10 +13,12 @@ from pyarrow import parquet
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
-from app.market_data import backfill_prices, start_sync
+from app.market_data import backfill_prices, drop_prices, list_quarantined, start_sync
 from app.market_data.providers.price_folder import PriceFolder
+from app.people import Person
 from tests import factories as make
 from tests.integration.cli.commands import line, lines, run
+from tests.integration.market_data.quotes import accept
 from tests.integration.market_data.syncs import sources
 
 NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
@@ -64,10 +66,14 @@ def state(session: Session):
 
 @pytest.fixture
 def securities(session):
-    """One that is priced already, one with a split, and one that is no share."""
+    """One that is priced already, one with a split, one that is no share, and one that may be priced in pence."""
     ids = {code: make.security(session, code) for code in "AB"}
     ids["BOND"] = make.security(session, "BOND", asset_class="bond")
+    ids["LON"] = make.security(session, "LON", currency="GBP")
     make.security(session, "untracked", tracked=False)
+    # A name that is its own only for a while.
+    days = {"valid_from": FIRST - timedelta(days=30), "valid_to": FIRST + timedelta(days=9)}
+    make.identifier(session, ids["A"], "C-A", scheme="SYMBOL", namespace="XNYS", **days)
     make.corporate_action(session, ids["B"], kind="split", ex_date=FIRST + timedelta(days=7), new_units=2, old_units=1)
     for day, amount in ((FIRST - timedelta(days=3), "10"), (FIRST - timedelta(days=4), "10")):
         make.price(session, ids["A"], day, amount)
@@ -84,12 +90,29 @@ ROWS = some.lists(
         some.integers(0, 14).map(lambda days: FIRST + timedelta(days=days)).map(str)
         | some.sampled_from(["2026-03-10", "2026-03-11", "2026-02-30", "1899-01-01", ""]),
         some.sampled_from(["CUSIP", "cusip", "SYMBOL"]) | some.just("CUSIP"),
-        some.sampled_from(["C-A", "C-B", "c-b", "C-BOND", "C-untracked", "X"]),
+        some.sampled_from(["C-A", "C-B", "c-b", "C-BOND", "C-LON", "C-untracked", "X"]),
         some.sampled_from(["", "", "", "XNYS"]),
         PRICES,
-        some.sampled_from(["USD", "USD", "USD", "EUR", "GBX", "usd"]),
+        some.sampled_from(["USD", "USD", "USD", "EUR", "GBP", "GBX", "usd"]),
     ),
     max_size=40,
+)
+#: Levels that stay for days, some under a name that is the security's only for a while.
+LEVELS = some.lists(
+    some.tuples(
+        some.integers(1, 9), some.sampled_from("AB"), some.sampled_from(["10", "10.5", "14", "20"]), some.booleans()
+    ),
+    max_size=8,
+).map(
+    lambda levels: [
+        (
+            str(FIRST + timedelta(days=day)),
+            *(("SYMBOL", f"C-{code}", "XNYS") if by_symbol else ("CUSIP", f"C-{code}", "")),
+            price,
+            "USD",
+        )
+        for day, (code, price, by_symbol) in enumerate(level for days, *level in levels for _ in range(days))
+    ]
 )
 FEW = some.lists(some.tuples(some.integers(0, 30), some.sampled_from("AB"), PRICES), max_size=40).map(
     lambda rows: [
@@ -106,14 +129,19 @@ def by_security(rows):
     return sorted({(row[2].upper(), row[0]): row for row in rows}.values(), key=lambda row: (row[2].upper(), row[0]))
 
 
-@given(rows=ROWS | FEW, bytes_at_once=some.sampled_from([None, 300, 1000]), is_parquet=some.booleans())
+def make_first_prices(session, securities):
+    for code in ("B", "BOND", "LON"):
+        currency = "GBP" if code == "LON" else "USD"
+        make.price(session, securities[code], FIRST - timedelta(days=3), "10", currency=currency)
+
+
+@given(rows=ROWS | FEW | LEVELS, bytes_at_once=some.sampled_from([None, 300, 1000]), is_parquet=some.booleans())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_backfill_stores_what_a_folder_would(session, securities, tmp_path, rows, bytes_at_once, is_parquet):
     session.rollback()
     if bytes_at_once:
         # In parts, the first price of all can't be compared with what comes in the next part.
-        for code in ("B", "BOND"):
-            make.price(session, securities[code], FIRST - timedelta(days=3), "10")
+        make_first_prices(session, securities)
     folder = tmp_path / "folder"
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
@@ -128,8 +156,7 @@ def test_a_backfill_stores_what_a_folder_would(session, securities, tmp_path, ro
     (files,) = progress.coverage.providers
     session.rollback()
     if bytes_at_once:
-        for code in ("B", "BOND"):
-            make.price(session, securities[code], FIRST - timedelta(days=3), "10")
+        make_first_prices(session, securities)
 
     done = backfill(session, path, **({"at_once": bytes_at_once} if bytes_at_once else {}))
     assert state(session) == expected
@@ -276,3 +303,80 @@ def test_a_day_that_comes_under_two_names_is_stored_once_or_corrected(session, t
     )
     expected = [*(f"10.{day:02}" for day in range(5)), "10.07", "10.07", *(f"10.{day:02}" for day in range(7, 15))]
     assert [price for (price,) in found] == expected
+
+
+def pence(code: str = "LON"):
+    return [(str(FIRST + timedelta(days=day)), "CUSIP", f"C-{code}", "", str(7512 + day), "GBP") for day in range(20)]
+
+
+@pytest.mark.parametrize("at_once", [64 * 7, None])
+def test_a_history_that_may_be_in_pence_waits_by_its_first_price_and_comes_once_that_is_accepted(
+    session, tmp_path, at_once
+):
+    security = make.security(session, "LON", currency="GBP")
+    session.commit()
+    path = write(tmp_path / "history.parquet", pence())
+    parts = {"at_once": at_once} if at_once else {}
+    for doubted in (1, 0):
+        done = backfill(session, path, **parts)
+        assert (done.new_prices, done.doubted, done.known) == (0, doubted, 20 - doubted)
+    session.commit()
+    assert backfill(session, path, are_major=True, **parts).new_prices == 20
+    assert list_quarantined(session) == []
+    session.rollback()
+    (first,) = list_quarantined(session)
+    assert (first.price_date, first.doubts[0][0]) == (FIRST, "unit")
+    accept(session, [first.id], "a whole one costs so much", by=Person("ann", is_one=True), now=NOW)
+    assert backfill(session, path, **parts).new_prices == 19
+    session.rollback()
+    # What was paid vouches for the unit at once, or tells that it is another.
+    for amount, new in ((Decimal(-70_000), 20), (Decimal(-750), 0)):
+        make.trade(
+            session, make.account(session), security_id=security, quantity=Decimal(10), amount=amount, currency="GBP"
+        )
+        assert backfill(session, path, **parts).new_prices == new
+        session.rollback()
+
+
+def test_the_command_takes_a_persons_word_for_the_unit(session, tmp_path):
+    make.security(session, "LON", currency="GBP")
+    session.commit()
+    path = write(tmp_path / "history.csv", pence())
+    done = run("prices", "backfill", str(path))
+    assert (done.returncode, line(done.stdout, "history.csv")) == (1, f"{path} 20 0 19 1 0 0")
+    done = run("prices", "backfill", "--major-units", str(path))
+    assert (done.returncode, line(done.stdout, "history.csv")) == (0, f"{path} 20 20 0 0 0 0")
+
+
+@pytest.mark.parametrize("at_once", [64 * 6, 64 * 7, 64 * 50, None])
+def test_a_price_that_stood_still_for_parts_of_a_file_counts_once_it_moves_and_waits_if_it_does_not(
+    session, securities, tmp_path, at_once
+):
+    still = [(str(FIRST + timedelta(days=day)), "CUSIP", "C-A", "", "10.5", "USD") for day in range(30)]
+    moved = (str(FIRST + timedelta(days=30)), "CUSIP", "C-A", "", "10.6", "USD")
+    others = [(str(FIRST + timedelta(days=day)), "CUSIP", "C-BOND", "", "99", "USD") for day in range(30)]
+    parts = {"at_once": at_once} if at_once else {}
+    path = write(tmp_path / "history.parquet", [*still, moved, *others])
+    done = backfill(session, path, **parts)
+    assert (done.new_prices, done.doubted, done.known) == (61, 0, 0)
+    assert list_quarantined(session, states=["waiting", "cleared"]) == []
+    assert backfill(session, path, **parts).known == 61
+    session.rollback()
+    path = write(tmp_path / "history.parquet", [*still, *others])
+    done = backfill(session, path, **parts)
+    assert (done.new_prices, done.doubted, done.known) == (35, 1, 24)
+    assert [each.price_date for each in list_quarantined(session)] == [FIRST + timedelta(days=5)]
+    assert backfill(session, path, **parts).doubted == 0
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_a_level_that_is_doubted_is_not_believed_in_a_later_file_either(session, securities, tmp_path, is_dropped):
+    days = [FIRST + timedelta(days=day) for day in range(60)]
+    parts = [days[:1], days[12:13], days[20:21], days[50:]]
+    for number, part in enumerate(parts):
+        rows = [(str(day), "CUSIP", "C-A", "", "14.2", "USD") for day in part]
+        done = backfill(session, write(tmp_path / f"{number}.csv", rows))
+        assert (done.new_prices, done.doubted) == (0, len(part))
+        if is_dropped:
+            ids = [each.id for each in list_quarantined(session)]
+            drop_prices(session, ids, "another listing's", by=Person("ann", is_one=True), now=NOW)

@@ -10,10 +10,10 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
-from app.market_data import accept_prices, count_quarantined, drop_prices, list_quarantined, show_quarantined
+from app.market_data import count_quarantined, drop_prices, list_quarantined, show_quarantined
 from app.people import Person
 from tests import factories as make
-from tests.integration.market_data.quotes import MONDAY, NOW, TUESDAY, quote, store
+from tests.integration.market_data.quotes import MONDAY, NOW, TUESDAY, accept, quote, store
 from tests.waiting import wait_until
 
 ANN = Person("ann", is_one=True)
@@ -49,7 +49,7 @@ def counting(session: Session) -> list[tuple]:
 
 
 def test_an_accepted_price_counts_with_where_it_came_from_and_who_said_so(session, crash):
-    accept_prices(session, [crash], "  it crashed ", by=ANN, now=LATER)
+    accept(session, [crash], "  it crashed ", by=ANN, now=LATER)
     query = """
         SELECT p.version, p.price::text, p.currency, p.source, p.fetched_at, b.provider, q.state, q.decided_by,
             q.decided_at, q.reason, q.db_user = session_user AS by_database
@@ -68,7 +68,7 @@ def test_after_it_is_accepted_the_next_price_is_compared_with_it(session, acme, 
     tomorrow = NOW + timedelta(days=1)
     assert store(session, wednesday, now=tomorrow).priced == {}
     session.rollback()
-    accept_prices(session, [crash], "it crashed", by=ANN, now=LATER)
+    accept(session, [crash], "it crashed", by=ANN, now=LATER)
     assert store(session, wednesday, now=tomorrow).priced == {acme: WEDNESDAY}
     assert store(session, [quote(acme, "50.0")], now=tomorrow).priced == {acme: TUESDAY}
     assert list(store(session, [quote(acme, "100", date(2026, 3, 12))], now=NOW + timedelta(days=2)).doubted) == [acme]
@@ -83,11 +83,11 @@ def test_a_dropped_price_counts_for_nothing(session, crash):
 def test_an_accepted_correction_is_the_newest_version_of_its_day(session, acme):
     store(session, [quote(acme, "101")])
     (found,) = store(session, [quote(acme, "170")]).quarantined
-    accept_prices(session, [found], "it did", by=ANN, now=LATER)
+    accept(session, [found], "it did", by=ANN, now=LATER)
     assert counting(session)[1:] == [("2026-03-10", 1, "101"), ("2026-03-10", 2, "170")]
 
 
-@pytest.mark.parametrize("act", [accept_prices, drop_prices])
+@pytest.mark.parametrize("act", [accept, drop_prices])
 @pytest.mark.parametrize("reason", ["", " \n\t"])
 def test_a_reason_in_words_is_needed(session, crash, act, reason):
     with pytest.raises(BadInputError, match=r"--reason: a reason in words is needed"):
@@ -95,7 +95,7 @@ def test_a_reason_in_words_is_needed(session, crash, act, reason):
     assert decided(session) == [("waiting", None, None, None)]
 
 
-@pytest.mark.parametrize("act", [accept_prices, drop_prices])
+@pytest.mark.parametrize("act", [accept, drop_prices])
 def test_all_are_decided_or_none(session, acme, crash, act):
     (other,) = store(session, [quote(acme, "1", WEDNESDAY)], now=LATER).quarantined
     with pytest.raises(BadInputError, match=r"quarantined price 999: there is no such price in quarantine"):
@@ -106,8 +106,8 @@ def test_all_are_decided_or_none(session, acme, crash, act):
     assert "waiting" not in {state for state, *_ in decided(session)}
 
 
-@pytest.mark.parametrize("first", [accept_prices, drop_prices])
-@pytest.mark.parametrize("second", [accept_prices, drop_prices])
+@pytest.mark.parametrize("first", [accept, drop_prices])
+@pytest.mark.parametrize("second", [accept, drop_prices])
 def test_what_is_decided_stays_so(session, crash, first, second):
     first(session, [crash], "sure", by=ANN, now=LATER)
     before = (decided(session), counting(session))
@@ -128,7 +128,7 @@ def test_two_people_at_once_decide_once(session, engine, crash):
             except BadInputError as error:
                 answers.append(str(error))
 
-    accept_prices(session, [crash], "yes", by=ANN, now=LATER)
+    accept(session, [crash], "yes", by=ANN, now=LATER)
     beside = Thread(target=drop_beside)
     beside.start()
     wait_until(lambda: make.rows(session, "SELECT 1 FROM pg_locks WHERE NOT granted"))
@@ -150,7 +150,7 @@ NO_PRICES = {
 def test_what_can_be_no_price_is_accepted_by_nobody(session, acme, crash, price, says):
     (found,) = store(session, [quote(acme, price, date(2026, 3, 6))]).quarantined
     with pytest.raises(BadInputError, match=says.replace("10^18", r"10\^18")):
-        accept_prices(session, [crash, found], "it must", by=ANN, now=LATER)
+        accept(session, [crash, found], "it must", by=ANN, now=LATER)
     assert len(counting(session)) == 1
     drop_prices(session, [found], "it is none", by=ANN, now=LATER)
 
@@ -159,12 +159,12 @@ def test_a_price_in_a_minor_unit_is_not_accepted_as_one_in_the_major_unit(sessio
     security = make.security(session, "LON", currency="GBP")
     (found,) = store(session, [quote(security, "5436.5", currency="GBX")]).quarantined
     with pytest.raises(BadInputError, match="it is in GBX, and prices are kept in GBP"):
-        accept_prices(session, [found], "it is", by=ANN, now=LATER)
+        accept(session, [found], "it is", by=ANN, now=LATER)
 
 
 def test_a_price_in_another_currency_is_accepted_in_that(session, acme):
     (found,) = store(session, [quote(acme, "92", currency="EUR")]).quarantined
-    accept_prices(session, [found], "it moved to Frankfurt", by=ANN, now=LATER)
+    accept(session, [found], "it moved to Frankfurt", by=ANN, now=LATER)
     assert make.rows(session, "SELECT currency FROM prices WHERE price_date = :day", day=TUESDAY) == [("EUR",)]
     # It is no figure that a price in dollars could be compared with.
     assert store(session, [quote(acme, "101", WEDNESDAY)], now=NOW + timedelta(days=1)).priced == {acme: WEDNESDAY}
@@ -174,20 +174,20 @@ def test_a_price_in_another_currency_is_accepted_in_that(session, acme):
 def test_of_two_prices_of_one_day_one_can_be_accepted(session, acme, crash):
     (other,) = store(session, [quote(acme, "49")], provider="second").quarantined
     with pytest.raises(BadInputError, match=f"{crash} and {other} are two prices of one day, 2026-03-10, and one of"):
-        accept_prices(session, [crash, other], "both", by=ANN, now=LATER)
+        accept(session, [crash, other], "both", by=ANN, now=LATER)
     assert len(counting(session)) == 1
-    accept_prices(session, [other], "the exchange says so", by=ANN, now=LATER)
+    accept(session, [other], "the exchange says so", by=ANN, now=LATER)
     assert [state for state, *_ in decided(session)] == ["waiting", "accepted"]
 
 
 def test_the_same_price_of_two_providers_counts_once_and_both_leave_the_quarantine(session, acme, crash):
     (twin,) = store(session, [quote(acme, "50.0")], provider="second").quarantined
-    accept_prices(session, [crash], "it crashed", by=ANN, now=LATER)
+    accept(session, [crash], "it crashed", by=ANN, now=LATER)
     assert [state for state, *_ in decided(session)] == ["accepted", "cleared"]
     assert counting(session)[1:] == [("2026-03-10", 1, "50")]
     session.rollback()
     (twin,) = store(session, [quote(acme, "50.0")], provider="second").quarantined
-    accept_prices(session, [twin, crash], "it crashed", by=ANN, now=LATER)
+    accept(session, [twin, crash], "it crashed", by=ANN, now=LATER)
     assert [state for state, *_ in decided(session)] == ["accepted", "accepted"]
     assert counting(session)[1:] == [("2026-03-10", 1, "50")]
 
@@ -203,7 +203,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_database_refuses_to_change_what_is_decided(session, crash, change):
-    accept_prices(session, [crash], "sure", by=ANN, now=LATER)
+    accept(session, [crash], "sure", by=ANN, now=LATER)
     session.commit()
     with pytest.raises(DatabaseError, match="a quarantined price is decided once"):
         session.execute(text(f"UPDATE quarantined_prices SET {change}"))  # noqa: S608

@@ -5,13 +5,14 @@ from decimal import Decimal
 from threading import Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from app.market_data import accept_prices, drop_prices, list_quarantined
+from app.market_data import drop_prices, list_quarantined
 from app.people import Person
+from app.statements.models import StatementPosition
 from tests import factories as make
-from tests.integration.market_data.quotes import MONDAY, NOW, TUESDAY, quote, store
+from tests.integration.market_data.quotes import MONDAY, NOW, TUESDAY, accept, quote, store
 from tests.waiting import wait_until
 
 ANN = Person("ann", is_one=True)
@@ -178,9 +179,7 @@ def test_a_price_that_is_not_doubted_any_more_leaves_the_quarantine_by_itself(se
     store(session, week, now=later)
     first, *others = list_quarantined(session)
     assert len(others) == 3
-    accept_prices(session, [first.id], "it crashed", by=ANN, now=later)
-    again = store(session, week, now=later + HOUR)
-    assert (again.new_prices, again.priced[acme], list(again.doubted)) == (2, date(2026, 3, 12), [acme])
+    accept(session, [first.id], "it crashed", by=ANN, now=later + HOUR)
     assert waiting(session) == [("2026-03-13", "12", "first")]
     cleared = list_quarantined(session, states=["cleared"])
     assert [(each.price_date.day, each.reason, each.decided_at) for each in cleared] == [
@@ -188,6 +187,11 @@ def test_a_price_that_is_not_doubted_any_more_leaves_the_quarantine_by_itself(se
         (12, "it counts by now", later + HOUR),
     ]
     assert {each.decided_by for each in cleared} == {make.rows(session, "SELECT session_user::text")[0][0]}
+    # With where it came from, and when.
+    query = "SELECT price::text, source, fetched_at, quarantine_id FROM prices WHERE price_date = '2026-03-12'"
+    assert make.rows(session, query) == [("52", "line 1", later, None)]
+    again = store(session, week, now=later + 2 * HOUR)
+    assert (again.new_prices, again.priced[acme], list(again.doubted)) == (0, date(2026, 3, 12), [acme])
 
 
 def test_a_price_that_its_provider_corrects_leaves_the_quarantine_by_itself(session, acme):
@@ -221,8 +225,8 @@ def test_the_day_is_the_exchanges_own(session):
     assert (list(stored.priced), list(stored.doubted)) == ([tokyo], [new_york])
     ids = [each.id for each in list_quarantined(session)]
     with pytest.raises(Exception, match="its day 2026-03-10 has not come"):
-        accept_prices(session, ids, "sure", by=ANN, now=evening)
-    accept_prices(session, ids, "sure", by=ANN, now=evening + 12 * HOUR)
+        accept(session, ids, "sure", by=ANN, now=evening)
+    accept(session, ids, "sure", by=ANN, now=evening + 12 * HOUR)
 
 
 def test_months_are_made_when_they_are_needed_and_no_sooner(session):
@@ -275,3 +279,205 @@ def test_nothing_is_kept_of_a_batch_that_fails(session, acme):
 def test_a_batch_without_prices_is_no_error(session):
     stored = store(session, [])
     assert (stored.new_prices, stored.priced, stored.doubted, stored.quarantined) == (0, {}, {}, [])
+
+
+DAYS = [TUESDAY + timedelta(days=each) for each in range(25)]
+AFTER = NOW + timedelta(days=60)
+
+
+def day_by_day(session: Session, prices: dict[date, str], security: int, **values) -> list[int]:
+    """Store prices as they come, a batch a day; return how many rows of the quarantine each made."""
+    return [
+        len(store(session, [quote(security, price, day)], now=AFTER, **values).quarantined)
+        for day, price in prices.items()
+    ]
+
+
+@pytest.mark.parametrize("price", ["137", "50", "190"])
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_a_level_that_is_doubted_never_counts_however_long_it_comes(session, acme, price, is_dropped):
+    for day in DAYS:
+        ((_, why),) = store(session, [quote(acme, price, day)], now=AFTER).doubted.values()
+        assert why.startswith(f"{price} is ")
+        if is_dropped:
+            drop_prices(
+                session, [each.id for each in list_quarantined(session)], "another listing's", by=ANN, now=AFTER
+            )
+    assert make.rows(session, "SELECT price_date, price FROM prices") == [(MONDAY, 100)]
+    assert store(session, [quote(acme, "104", DAYS[-1] + timedelta(days=1))], now=AFTER).doubted == {}
+
+
+@pytest.mark.parametrize("accepted", [0, 4, 8])
+def test_what_waits_of_a_level_follows_the_one_that_is_accepted(session, acme, accepted):
+    day_by_day(session, {day: f"5{place % 3}" for place, day in enumerate(DAYS[:9])}, acme)
+    store(session, [quote(acme, "9", DAYS[9])], now=AFTER)
+    ids = [each.id for each in list_quarantined(session)]
+    accept(session, [ids[accepted]], "it halved", by=ANN, now=AFTER)
+    assert waiting(session) == [(str(DAYS[9]), "9", "first")]
+    assert make.rows(session, "SELECT count(*) FROM prices WHERE version = 1") == [(10,)]
+    assert store(session, [quote(acme, "51", DAYS[10])], now=AFTER).doubted == {}
+
+
+def test_what_waits_of_a_split_counts_with_the_next_price_once_the_split_is_known(session, acme):
+    # In one answer, too: its tenth day is not believed for the nine before it.
+    stored = store(session, [quote(acme, f"5{place % 3}", day) for place, day in enumerate(DAYS[:12])], now=AFTER)
+    assert (stored.new_prices, len(stored.quarantined)) == (0, 12)
+    make.corporate_action(session, acme, "split", TUESDAY, new_units=Decimal(2), old_units=Decimal(1))
+    stored = store(session, [quote(acme, "51.5", DAYS[12])], now=AFTER)
+    assert (stored.new_prices, stored.priced, waiting(session)) == (1, {acme: DAYS[12]}, [])
+    assert make.rows(session, "SELECT count(*) FROM prices") == [(14,)]
+    assert len(list_quarantined(session, states=["cleared"])) == 12
+
+
+def test_what_waits_of_another_provider_or_is_dated_too_early_does_not_count_by_itself(session, acme):
+    store(session, [quote(acme, "101", DAYS[1])], now=NOW)  # of tomorrow
+    store(session, [quote(acme, "50", DAYS[2])], provider="second", now=AFTER)
+    store(session, [quote(acme, "102", DAYS[2])], now=AFTER)
+    store(session, [quote(acme, "102", DAYS[3])], now=AFTER)
+    assert waiting(session) == [(str(DAYS[1]), "101", "first"), (str(DAYS[2]), "50", "second")]
+    store(session, [quote(acme, "101", DAYS[1])], now=AFTER)
+    assert waiting(session) == [(str(DAYS[2]), "50", "second")]
+
+
+def test_of_what_waits_of_several_providers_that_of_the_best_one_counts(session, acme):
+    store(session, [quote(acme, "50"), quote(acme, "51", DAYS[1])], now=AFTER)
+    store(session, [quote(acme, "50"), quote(acme, "52", DAYS[1])], provider="second", now=AFTER)
+    make.corporate_action(session, acme, "split", TUESDAY, new_units=Decimal(2), old_units=Decimal(1))
+    store(session, [quote(acme, "52.5", DAYS[2])], provider="second", now=AFTER)
+    found = make.rows(session, "SELECT price::text FROM prices ORDER BY price_date")
+    assert [price for (price,) in found] == ["100", "50", "51", "52.5"]
+
+
+def test_a_price_that_was_cleared_and_comes_again_waits_again(session, acme):
+    (first,) = store(session, [quote(acme, "200")]).quarantined
+    store(session, [quote(acme, "101")], now=NOW + HOUR)
+    again = store(session, [quote(acme, "200")], now=NOW + 2 * HOUR)
+    assert (len(again.quarantined), list(again.doubted), waiting(session)) == (
+        1,
+        [acme],
+        [("2026-03-10", "200", "first")],
+    )
+    assert store(session, [quote(acme, "200")], now=NOW + 3 * HOUR).quarantined == []
+    accept(session, again.quarantined, "it doubled", by=ANN, now=NOW + 3 * HOUR)
+    assert versions(session) == [(1, "101"), (2, "200")]
+    # Nor does what was accepted count once more, after its provider has corrected it.
+    store(session, [quote(acme, "102")], now=NOW + 4 * HOUR)
+    assert len(store(session, [quote(acme, "200")], now=NOW + 5 * HOUR).quarantined) == 1
+    # Dropped, it stays so without a word, whatever came between.
+    drop_prices(session, [each.id for each in list_quarantined(session)], "no", by=ANN, now=NOW + 5 * HOUR)
+    store(session, [quote(acme, "103")], now=NOW + 6 * HOUR)
+    last = store(session, [quote(acme, "200")], now=NOW + 7 * HOUR)
+    assert (last.quarantined, last.doubted, list(last.dropped), waiting(session)) == ([], {}, [acme], [])
+    assert first not in again.quarantined
+
+
+def test_a_price_that_stands_still_waits_once_until_it_moves(session, acme):
+    assert day_by_day(session, dict.fromkeys(DAYS[:20], "100"), acme) == [*[0] * 4, 1, *[0] * 15]
+    assert waiting(session) == [(str(DAYS[4]), "100", "first")]
+    still = store(session, [quote(acme, "100", DAYS[20])], now=AFTER)
+    assert still.doubted[acme] == (
+        DAYS[20],
+        f"100 is the close of the 5 days from 2026-03-09 to {DAYS[3]}, too, and no other came since: it may be stale",
+    )
+    # What is asked for since the newest price comes whole.
+    moved = store(session, [quote(acme, "100" if day < DAYS[22] else "101", day) for day in DAYS[5:23]], now=AFTER)
+    assert (moved.doubted, moved.new_prices, waiting(session)) == ({}, 18, [])
+    assert make.rows(session, "SELECT count(*) FROM prices") == [(24,)]
+    ((cleared),) = list_quarantined(session, states=["cleared"])
+    assert (cleared.price_date, cleared.reason) == (DAYS[4], "it counts by now")
+    # The next time that it stands still is another one.
+    assert day_by_day(session, {DAYS[22] + timedelta(days=each): "101" for each in range(8)}, acme)[4:] == [0, 1, 0, 0]
+
+
+def test_a_price_that_moved_in_the_answer_that_brings_it_is_not_doubted_for_having_stood_still(session, acme):
+    stored = store(session, [quote(acme, "100" if day < DAYS[20] else "101", day) for day in DAYS], now=AFTER)
+    assert (stored.new_prices, stored.quarantined) == (25, [])
+
+
+def test_who_accepts_a_price_that_stands_still_is_asked_again_a_week_after(session, acme):
+    day_by_day(session, dict.fromkeys(DAYS[:10], "100"), acme)
+    (wait,) = list_quarantined(session)
+    decided = datetime(2026, 3, 19, 22, tzinfo=UTC)
+    assert decided.date() == DAYS[9]
+    accept(session, [wait.id], "trading is halted", by=ANN, now=decided)
+    later = day_by_day(session, dict.fromkeys(DAYS[5:20], "100"), acme)
+    assert [day for day, rows in zip(DAYS[5:20], later, strict=True) if rows] == [DAYS[15]]
+
+
+def test_who_drops_a_price_that_stands_still_is_not_asked_again_until_it_moves(session, acme):
+    day_by_day(session, dict.fromkeys(DAYS[:8], "100"), acme)
+    drop_prices(session, [each.id for each in list_quarantined(session)], "their feed is stuck", by=ANN, now=AFTER)
+    stored = store(session, [quote(acme, "100", DAYS[8])], now=AFTER)
+    assert (stored.quarantined, stored.doubted) == ([], {})
+    assert stored.dropped == {
+        acme: (DAYS[8], f"its price is that of {DAYS[4]}, 100 USD, dropped by ann: their feed is stuck")
+    }
+    assert sum(day_by_day(session, dict.fromkeys(DAYS[8:12], "101") | dict.fromkeys(DAYS[12:20], "100"), acme)) == 1
+
+
+def test_a_first_price_that_may_be_in_pence_waits_once_until_something_vouches_for_it(session):
+    security = make.security(session, "LON", currency="GBP")
+    five = [quote(security, f"75{place}2", day, "GBP") for place, day in enumerate(DAYS[:5])]
+    stored = store(session, five, now=AFTER)
+    assert (stored.new_prices, len(stored.quarantined), waiting(session)) == (0, 1, [(str(TUESDAY), "7502", "first")])
+    assert store(session, [quote(security, "7549", DAYS[5], "GBP")], now=AFTER).quarantined == []
+    # In another unit it is another question.
+    assert len(store(session, [quote(security, "75.49", DAYS[5], "GBP")], now=AFTER).quarantined) == 1
+    session.commit()
+    accept(session, [each.id for each in list_quarantined(session)][:1], "a whole one costs so much", by=ANN, now=AFTER)
+    assert store(session, five, now=AFTER).new_prices == 4
+    session.rollback()
+    drop_prices(session, [each.id for each in list_quarantined(session)], "in pence", by=ANN, now=AFTER)
+    stored = store(session, [quote(security, "7550", DAYS[6], "GBP")], now=AFTER)
+    assert (stored.quarantined, list(stored.dropped)) == ([], [security])
+    session.rollback()
+    # Of another provider, which states its units.
+    store(
+        session,
+        [quote(security, "7551", DAYS[6], "GBX")],
+        provider="second",
+        minor_units={"GBX": ("GBP", 100)},
+        now=AFTER,
+    )
+    assert store(session, [quote(security, "75.52", DAYS[7], "GBP")], now=AFTER).doubted == {}
+    assert waiting(session) == [(str(TUESDAY), "7502", "first")]
+    assert list(store(session, [quote(security, "7552", DAYS[7], "GBP")], now=AFTER).doubted) == [security]
+
+
+@pytest.mark.parametrize(
+    ("stated", "price", "counts"),
+    [
+        ({"price": Decimal("74.9"), "currency": "GBP"}, "75.12", True),
+        ({"price": Decimal("74.9"), "currency": "GBP"}, "7512", False),
+        ({"price": Decimal(7490), "currency": "GBX"}, "75.12", True),
+        # Its price may be in pence, and its value is not.
+        ({"price": Decimal(7490), "market_value": Decimal(749), "currency": "GBP"}, "7512", False),
+        ({"price": Decimal(7490), "market_value": Decimal(749), "currency": "GBP"}, "75.12", True),
+        # What tells nothing of it vouches for nothing.
+        ({"price": None, "currency": "GBP"}, "75.12", False),
+        ({"price": Decimal("74.9"), "currency": "USD"}, "75.12", False),
+    ],
+)
+def test_a_custodians_statement_vouches_for_a_first_price(session, stated, price, counts):
+    security = make.security(session, "LON", currency="GBP")
+    make.statement(session, make.custodian_account(session), positions={"C-LON": "10", "C-OTHER": "10"})
+    session.execute(update(StatementPosition).where(StatementPosition.row == 1).values(**stated))
+    assert (list(store(session, [quote(security, price, currency="GBP")]).priced) == [security]) == counts
+
+
+def test_a_statement_that_is_held_back_vouches_for_nothing(session):
+    security = make.security(session, "LON", currency="GBP")
+    make.statement(session, make.custodian_account(session), positions={"C-LON": "10"}, state="held")
+    session.execute(update(StatementPosition).values(price=Decimal(75), currency="GBP"))
+    assert list(store(session, [quote(security, "75.12", currency="GBP")]).doubted) == [security]
+
+
+def test_a_trade_that_comes_later_vouches_for_what_waits(session):
+    security = make.security(session, "LON", currency="GBP")
+    store(session, [quote(security, "75.12", currency="GBP")])
+    make.trade(
+        session, make.account(session), security_id=security, quantity=Decimal(10), amount=Decimal(-750), currency="GBP"
+    )
+    stored = store(session, [quote(security, "75.5", DAYS[1], "GBP")], now=AFTER)
+    assert (stored.new_prices, waiting(session)) == (1, [])
+    assert make.rows(session, "SELECT count(*) FROM prices") == [(2,)]

@@ -5,6 +5,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from csv import DictReader
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from app.market_data.checks import Doubt, Known, KnownClose, check
+from app.market_data.checks import Doubt, DoubtedPrice, Known, KnownClose, check
 from app.market_data.providers.terms import Quote
 
 #: A Tuesday; the day before it is the last close's, unless a test says else.
@@ -180,7 +181,7 @@ MINOR = [("GBX", "GBP"), ("GBp", "GBP"), ("ILA", "ILS"), ("ZAC", "ZAR"), ("ZAc",
 def test_a_minor_unit_that_its_provider_does_not_declare_is_doubted_by_its_label(label, major):
     of = Known(major, "equity", {})
     assert doubts(quote("100", currency=label), of) == [["minor_unit"]]
-    assert doubts(quote("100", currency=major), of) == [[]]
+    assert doubts(quote("100", currency=major), replace(of, paid=(MONDAY, Decimal(100)))) == [[]]
     # Of a security in another currency it is just that.
     assert doubts(quote("100", currency=label), known()) == [["wrong_currency"]]
 
@@ -269,8 +270,38 @@ def test_what_is_not_traded_all_day_may_stand_still(asset_class):
 def test_who_accepted_a_price_that_stands_still_is_not_asked_again_for_a_week():
     closes = dict.fromkeys(days_before(5), "100")
     later = [quote("100", DAY + timedelta(days=each)) for each in range(6)]
-    accepted = known({**closes, MONDAY: KnownClose(Decimal(100), "USD", is_accepted=True)})
+    accepted = known(closes, accepted=(Decimal("100.0"), MONDAY))
     assert doubts(later, accepted, today=later[-1].price_date) == [[], [], [], [], [], ["repeat"]]
+    # Who decided later knew what had come by then.
+    late = known(closes, accepted=(Decimal(100), DAY))
+    assert doubts(later, late, today=FAR) == [[]] * 6
+    # Who accepted another price said nothing of this one.
+    assert doubts(later, known(closes, accepted=(Decimal(101), DAY)), today=FAR) == [["repeat"]] * 6
+
+
+def test_a_price_that_stood_still_is_not_doubted_once_another_one_counts_after_it():
+    closes = dict.fromkeys(days_before(5), "100")
+    stood = [quote("100", DAY + timedelta(days=each)) for each in range(25)]
+    moved = quote("101", DAY + timedelta(days=25))
+    assert doubts(stood, known(closes), today=FAR) == [["repeat"]] * 25
+    assert doubts([*stood, moved], known(closes), today=FAR) == [[]] * 26
+    assert doubts(stood, known({**closes, moved.price_date: "101"}), today=FAR) == [[]] * 25
+    # One that is doubted itself, or the same once more, proves nothing.
+    far = quote("190", moved.price_date)
+    assert doubts([*stood, far], known(closes), today=FAR) == [*[["repeat"]] * 25, ["jump"]]
+    assert doubts(stood[:24], known({**closes, stood[24].price_date: "100"}), today=FAR) == [["repeat"]] * 24
+    # Of a day that has another price it is none.
+    same_day = [*stood, quote("101", stood[3].price_date), stood[3]]
+    assert doubts(same_day, known(closes), today=FAR)[:6] == [[], [], [], ["repeat"], [], []]
+
+
+def test_after_days_on_which_a_price_stood_still_it_may_not_differ_by_more():
+    closes = dict.fromkeys(days_before(5), "100")
+    later = DAY + timedelta(days=30)
+    assert doubts(quote("190", later), known(closes), today=FAR) == [[]]
+    for doubted in ([DoubtedPrice(DAY, Decimal(100))], [DoubtedPrice(DAY, Decimal(100), is_dropped=True)]):
+        assert doubts(quote("190", later), known(closes, doubted=doubted), today=FAR) == [["jump"]]
+        assert doubts(quote("125", later), known(closes, doubted=doubted), today=FAR) == [[]]
 
 
 def test_the_day_between_two_known_ones_is_compared_with_the_one_before():
@@ -380,6 +411,43 @@ def test_a_first_price_in_another_unit_than_what_was_paid_is_doubted():
     assert doubts(quote("5440"), known("5400", paid=paid.paid)) == [[]]
 
 
+def test_what_corrects_the_only_price_of_all_is_compared_with_that():
+    assert doubts(quote("120"), known({DAY: "100"})) == [[]]
+    assert doubts(quote("10000"), known({DAY: "100"})) == [["minor_unit"]]
+    assert told(quote("140"), known({DAY: "100"})) == "140 is 1.4 times the close of 2026-03-10 (100)"
+    # With a close before, it is that which says more.
+    assert doubts(quote("140"), known({MONDAY: "130", DAY: "100"})) == [[]]
+
+
+@pytest.mark.parametrize("currency", ["GBP", "ILS", "ZAR"])
+def test_a_first_price_where_exchanges_quote_in_hundredths_needs_something_that_vouches_for_it(currency):
+    first, day_after = quote("7512", MONDAY, currency), quote("7520", DAY, currency)
+    of = Known(currency, "equity", {})
+    assert doubts([first, day_after], of) == [["unit"], ["unit"]]
+    assert told(day_after, of) == (
+        f"it is the first price of all, and may be in hundredths, as exchanges quote in {currency}: neither who gave it"
+        " nor a trade nor a custodian's statement tells. Accept it if it is right"
+    )
+    states_unit = check([first, day_after], of, today=DAY, jump_limit=LIMIT, states_unit=lambda _: True)
+    assert [found for _, found in states_unit] == [(), ()]
+    for worth, expected in (("75", ["minor_unit"]), ("7400", []), ("740000", ["minor_unit"])):
+        for where in ("paid", "stated"):
+            vouched = replace(of, **{where: (date(2025, 3, 10), Decimal(worth))})
+            assert doubts([first, day_after], vouched) == [expected, expected]
+    assert told(first, replace(of, stated=(date(2025, 3, 10), Decimal(75)))).startswith(
+        "7512 is 100.16 times what a custodian's statement has for one on 2025-03-10 (75): it may be in another unit"
+    )
+    # A close of another provider; and what is no share, which exchanges do not quote in hundredths.
+    assert doubts(day_after, replace(of, closes={MONDAY: KnownClose(Decimal(7400), currency)})) == [[]]
+    for asset_class in ("bond", "fund", "cash_fund", "other"):
+        assert doubts(first, replace(of, asset_class=asset_class)) == [[]]
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR", "JPY"])
+def test_first_prices_elsewhere_need_nothing_that_vouches_for_them(currency):
+    assert doubts(quote("7512", currency=currency), Known(currency, "equity", {})) == [[]]
+
+
 def test_a_doubted_price_counts_for_nothing_and_the_next_is_compared_with_the_last_that_does():
     week = [
         quote(price, DAY + timedelta(days=each)) for each, price in enumerate(["101", "1010", "102", "1020", "103"])
@@ -393,6 +461,100 @@ def test_a_crash_is_doubted_until_a_person_accepts_its_first_day():
     assert doubts(week, known(), today=today) == [["jump"]] * 3
     accepted = known({MONDAY: "100", DAY: "51"})
     assert doubts(week, accepted, today=today) == [[], [], []]
+
+
+SINCE = [DAY + timedelta(days=each) for each in range(60)]
+
+
+@pytest.mark.parametrize("price", ["50", "137", "190"])
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_a_doubted_level_is_not_believed_for_being_repeated(price, is_dropped):
+    of = known()
+    for place, day in enumerate(SINCE):
+        doubted = [DoubtedPrice(before, Decimal(price), is_dropped) for before in SINCE[:place]]
+        assert doubts(quote(price, day), replace(of, doubted=doubted), today=FAR) == [["jump"]]
+    assert doubts([quote(price, day) for day in SINCE], of, today=FAR) == [["jump"]] * 60
+    # What comes back to the last close is.
+    assert doubts(quote("104", FAR), replace(of, doubted=doubted), today=FAR) == [[]]
+
+
+def test_after_days_without_any_price_a_price_may_be_at_a_new_level_unless_one_near_to_it_is_doubted():
+    later = DAY + timedelta(days=28)
+    assert doubts(quote("137", later), known(), today=FAR) == [[]]
+    doubted = known(doubted=[DoubtedPrice(DAY, Decimal("120.5"), is_dropped=True)])
+    assert told(quote("137", later), doubted, today=FAR) == (
+        "137 is 1.37 times the close of 2026-03-09 (100), and near to 120.5 of 2026-03-10, which is doubted or dropped"
+    )
+    assert doubts(quote("151", later), doubted, today=FAR) == [[]]
+    # In units of its own day.
+    split = replace(doubted, splits=[(DAY + timedelta(days=1), Fraction(1, 2))])
+    assert doubts(quote("274", later), split, today=FAR) == [["jump"]]
+    assert doubts(quote("302", later), split, today=FAR) == [[]]
+
+
+def test_days_with_a_doubted_price_are_no_gap():
+    doubted = [DoubtedPrice(day, Decimal(500)) for day in SINCE[:20]]
+    day = SINCE[20]
+    assert doubts(quote("160", day), known(), today=FAR) == [[]]
+    assert doubts(quote("160", day), known(doubted=doubted), today=FAR) == [["jump"]]
+    assert doubts(quote("124", day), known(doubted=doubted), today=FAR) == [[]]
+    # A year of them is not as if nothing had been known.
+    year = [DoubtedPrice(DAY + timedelta(days=each), Decimal(500)) for each in range(400)]
+    late = DAY + timedelta(days=400)
+    assert doubts(quote("400", late), known(), today=late) == [[]]
+    for price in ("400", "1500"):
+        assert doubts(quote(price, late), known(doubted=year), today=late) == [["jump"]]
+
+
+def test_history_at_a_doubted_level_is_not_believed_either():
+    before = [MONDAY - timedelta(days=each) for each in range(1, 40)]
+    assert doubts([quote("137", day) for day in before], known(), today=FAR) == [["jump"]] * 39
+    doubted = known(doubted=[DoubtedPrice(before[0], Decimal(137), is_dropped=True)])
+    assert doubts(quote("137", before[30]), doubted) == [["jump"]]
+
+
+def test_days_of_a_level_that_wait_are_of_it_once_a_later_one_counts():
+    waiting = [DoubtedPrice(day, Decimal(50)) for day in SINCE[:9]]
+    of = known({MONDAY: "100", SINCE[9]: "50"}, doubted=waiting)
+    nine = [quote(Decimal(50 + place % 2), day) for place, day in enumerate(SINCE[:9])]
+    assert doubts(nine, of, today=FAR) == [[]] * 9
+    # Without them, nobody knows when it began; nor where a person dropped them.
+    assert doubts(nine[0], replace(of, doubted=[]), today=FAR) == [["jump"]]
+    dropped = [replace(each, is_dropped=True) for each in waiting]
+    assert doubts(nine[0], replace(of, doubted=dropped), today=FAR) == [["jump"]]
+
+
+def test_where_nothing_counts_what_is_near_to_a_dropped_price_is_doubted():
+    dropped = known({}, doubted=[DoubtedPrice(MONDAY, Decimal(7512), is_dropped=True)])
+    assert doubts([quote("7520"), quote("75.2", SINCE[1])], dropped, today=FAR) == [["as_dropped"], []]
+    assert told(quote("7520"), dropped) == "7520 is near to 7512 of 2026-03-09, which was dropped"
+    # What only waits is no judgement, and the very day's may be sent again.
+    assert doubts(quote("7520"), known({}, doubted=[DoubtedPrice(MONDAY, Decimal(7512))])) == [[]]
+    assert doubts(quote("7512", MONDAY), dropped) == [[]]
+
+
+#: Levels that are doubted from one session to the next, whatever a noise of 2 % makes of them.
+LEVELS = some.fractions(Fraction(13, 10), 40, max_denominator=50).flatmap(lambda up: some.sampled_from([up, 1 / up]))
+CALLS = some.lists(some.lists(some.tuples(some.integers(1, 40), some.integers(-20, 20)), max_size=8), max_size=12)
+
+
+@settings(deadline=None)
+@given(LEVELS, CALLS, some.data())
+def test_a_level_that_nobody_accepted_and_no_split_explains_never_counts_however_long_it_is_repeated(
+    level, calls, data
+):
+    assume(level < Fraction(7, 10) or level > Fraction(13, 10))
+    of, day = known("1000"), DAY
+    for call in [[(0, 0)], *calls]:
+        quotes = []
+        for gap, noise in call:
+            day += timedelta(days=gap)
+            amount = 1000 * level * (1000 + noise) / 1000
+            quotes.append(quote(Decimal(amount.numerator) / Decimal(amount.denominator), day))
+        assert [] not in doubts(quotes, of, today=date(2100, 1, 1))
+        is_dropped = data.draw(some.booleans())
+        of = replace(of, doubted=[*of.doubted, *(DoubtedPrice(q.price_date, q.price, is_dropped) for q in quotes)])
+    assert doubts(quote("1100", day + timedelta(days=1)), of, today=date(2100, 1, 1)) == [[]]
 
 
 #: Steps that are usual by far, as shares of the price before.
@@ -514,8 +676,8 @@ def test_years_of_real_days_are_not_doubted_but_where_they_did_jump(currency, fi
     ]
     assert len(series) > 2000
     assert (doubted[0].price_date if doubted else None) == first
-    # The lira and the króna came back to their level within days: nothing is doubted for ever.
-    assert len(doubted) < 10
+    # The lira and the króna came back near to their level within days and weeks: nothing is doubted for ever.
+    assert len(doubted) < 25
 
 
 def doubts_of_closes_that_all_count(
