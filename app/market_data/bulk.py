@@ -296,12 +296,18 @@ class _Known:
         gap = day - before_day
         is_first = before_day == _NEVER
         sessions = np.where(is_first, 0, np.maximum(gap, 0)) * 5 // 7
-        widened = np.where(gap <= USUAL_GAP_DAYS, 1.0, np.minimum(np.sqrt(sessions.astype(float)) - 0.01, WIDEST))
+        runs = self._count_runs(which, price == before, starts)
+        runs_before = np.empty_like(runs)
+        runs_before[1:], runs_before[starts] = runs[:-1], self._runs[which[starts]]
+        stood_still = self._are_traded[which] & (runs_before >= REPEATS - 1)
+        widened = np.where(
+            (gap <= USUAL_GAP_DAYS) | stood_still, 1.0, np.minimum(np.sqrt(sessions.astype(float)) - 0.01, WIDEST)
+        )
         step = price / before * self._ratios(which, day, before_day)
         rise = float(jump_limit) * widened * (1 - _INEXACT)
         left = 1 - float(jump_limit)
         is_step_fine = (step <= 1 + rise) & (step >= left / (left + rise))
-        is_repeat = self._are_traded[which] & (self._count_runs(which, price == before, starts) >= REPEATS)
+        is_repeat = self._are_traded[which] & (runs >= REPEATS)
         is_suspect = ~is_first & (~is_step_fine | is_repeat | (gap <= 0))
         is_suspect |= self._are_doubted[which] | is_first & self._are_of_unknown_unit[which]
         is_suspect[

@@ -248,6 +248,9 @@ class _Rules:
             )
         else:
             doubt = self._far(quote, known, self._closes[known].price)
+            # As a first price, for it may have come with what it corrects, and been doubted then.
+            if doubt is None and known == quote.price_date:
+                doubt = self._odd_one_out(quote, coming) or self._as_dropped(quote)
             if doubt is None and _is_long(known, quote.price_date):
                 doubt = self._odd_one_out(quote, coming)
         if doubt and not (before and after and self._is_new_level(quote, before, after)):
@@ -328,9 +331,8 @@ class _Rules:
             if self._is_usual(rise):
                 return None
             between = self._doubted_between(day, quote.price_date)
-            # A price that repeats the close may have done so ever since: of such only the first is kept.
-            stood_still = any(each.price == close for each in between)
-            gap = 0 if stood_still else _without_price(abs(days), between)
+            # It may have stood still ever since: of prices that repeat it only the first is kept.
+            gap = 0 if days > 0 and self._stood_still(day, close) else _without_price(abs(days), between)
             if gap > _LONG_DAYS or self._is_usual(rise, gap):
                 near = self._near(quote, between)
                 if near is None:
@@ -387,18 +389,22 @@ class _Rules:
 
     def _by_repeats(self, quote: Quote) -> Iterator[Doubt]:
         place = bisect_left(self._days, quote.price_date)
-        days = self._days[max(0, place - REPEATS) : place]
-        if (
-            self._known.asset_class in TRADED
-            and len(days) == REPEATS
-            and all(self._closes[day].price == quote.price for day in days)
-            and not self._is_known_to_stand_still(quote, days[0])
-        ):
+        if not place:
+            return
+        days = self._stood_still(self._days[place - 1], quote.price)
+        if days and not self._is_known_to_stand_still(quote, days[0]):
             yield Doubt(
                 "repeat",
                 f"{quote.price:f} is the close of the {REPEATS} days from {days[0]} to {days[-1]}, too, and no other"
                 " came since: it may be stale",
             )
+
+    def _stood_still(self, day: date, price: Decimal) -> Sequence[date]:
+        """Return the last days up to one, if all their closes are a price and one more would be doubted; else none."""
+        place = bisect_right(self._days, day)
+        days = self._days[max(0, place - REPEATS) : place]
+        is_still = self._known.asset_class in TRADED and len(days) == REPEATS
+        return days if is_still and all(self._closes[each].price == price for each in days) else []
 
     def _is_known_to_stand_still(self, quote: Quote, since: date) -> bool:
         """Whether a person has accepted this very price on one of the last days, or later; then it is time again."""

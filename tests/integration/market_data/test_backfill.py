@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as arrow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from pyarrow import parquet
 from sqlalchemy.orm import Session
@@ -135,6 +135,30 @@ def make_first_prices(session, securities):
         make.price(session, securities[code], FIRST - timedelta(days=3), "10", currency=currency)
 
 
+#: A level that stood still, days without a price, and one price that is far off.
+STOOD_STILL = [
+    (str(FIRST + timedelta(days=day)), "CUSIP", f"C-{code}", "", price, "USD")
+    for code, price, days in (("A", "10", range(4)), ("B", "10", range(4, 8)), ("A", "14", [8]), ("A", "10.5", [9, 10]))
+    for day in days
+]
+#: Another that stood still for as long as it may, so that nothing else of it is looked at.
+STOOD_STILL_SHORTER = [
+    (str(FIRST + timedelta(days=day)), "CUSIP", "C-A", "", price, "USD")
+    for price, days in (("10.5", range(5)), ("14.7", [10]), ("11.1", [11]))
+    for day in days
+]
+#: Two first prices of one day, of which the last is odd beside the next two.
+TWO_FIRST = [
+    (str(FIRST + timedelta(days=day)), "CUSIP", "C-B", "", price, "USD")
+    for day, price in ((2, "12.5"), (2, "10"), (7, "10"), (11, "10"))
+]
+
+
+@example(rows=TWO_FIRST, bytes_at_once=None, is_parquet=False)
+@example(rows=STOOD_STILL_SHORTER, bytes_at_once=None, is_parquet=False)
+@example(rows=STOOD_STILL_SHORTER, bytes_at_once=64 * 5, is_parquet=True)
+@example(rows=STOOD_STILL, bytes_at_once=None, is_parquet=False)
+@example(rows=STOOD_STILL, bytes_at_once=300, is_parquet=True)
 @given(rows=ROWS | FEW | LEVELS, bytes_at_once=some.sampled_from([None, 300, 1000]), is_parquet=some.booleans())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_backfill_stores_what_a_folder_would(session, securities, tmp_path, rows, bytes_at_once, is_parquet):

@@ -298,10 +298,24 @@ def test_a_price_that_stood_still_is_not_doubted_once_another_one_counts_after_i
 def test_after_days_on_which_a_price_stood_still_it_may_not_differ_by_more():
     closes = dict.fromkeys(days_before(5), "100")
     later = DAY + timedelta(days=30)
-    assert doubts(quote("190", later), known(closes), today=FAR) == [[]]
-    for doubted in ([DoubtedPrice(DAY, Decimal(100))], [DoubtedPrice(DAY, Decimal(100), is_dropped=True)]):
+    stood_still = [DoubtedPrice(DAY, Decimal(100))], [DoubtedPrice(DAY, Decimal(100), is_dropped=True)], []
+    for doubted in stood_still:
         assert doubts(quote("190", later), known(closes, doubted=doubted), today=FAR) == [["jump"]]
         assert doubts(quote("125", later), known(closes, doubted=doubted), today=FAR) == [[]]
+    for moved in (dict.fromkeys(days_before(4), "100"), {**closes, days_before(5)[2]: "101"}):
+        assert doubts(quote("190", later), known(moved), today=FAR) == [[]]
+    assert doubts(quote("190", later), replace(known(closes), asset_class="bond"), today=FAR) == [[]]
+
+
+def test_what_is_far_from_a_price_that_stood_still_is_so_too_once_that_counts():
+    closes = dict.fromkeys(days_before(5), "100")
+    far = DAY + timedelta(days=5)
+    moved = far + timedelta(days=1)
+    come = [quote("100"), quote("140", far), quote("105", moved)]
+    assert doubts(come, known(closes), today=FAR) == [[], ["jump"], []]
+    assert doubts(come, known({**closes, DAY: "100", moved: "105"}), today=FAR) == [[], ["jump"], []]
+    # A price that moved on its last day is one with a gap after it.
+    assert doubts([quote("101"), *come[1:]], known(closes), today=FAR) == [[], [], []]
 
 
 def test_the_day_between_two_known_ones_is_compared_with_the_one_before():
@@ -417,6 +431,16 @@ def test_what_corrects_the_only_price_of_all_is_compared_with_that():
     assert told(quote("140"), known({DAY: "100"})) == "140 is 1.4 times the close of 2026-03-10 (100)"
     # With a close before, it is that which says more.
     assert doubts(quote("140"), known({MONDAY: "130", DAY: "100"})) == [[]]
+
+
+def test_what_came_with_the_first_price_of_all_is_doubted_no_less_once_that_counts():
+    several = [quote("100"), quote("80")]
+    nearer_to_the_first = [quote("120", SINCE[1]), quote("125", SINCE[2])]
+    for of in (known({}), known({DAY: "100"})):
+        assert doubts([*several, *nearer_to_the_first], of, today=FAR)[:2] == [["jump"], []]
+        assert doubts([*several, quote("85", SINCE[1]), quote("90", SINCE[2])], of, today=FAR)[0] == []
+        dropped = replace(of, doubted=[DoubtedPrice(MONDAY, Decimal(70), is_dropped=True)])
+        assert doubts(several, dropped, today=FAR) == [["as_dropped"], []]
 
 
 @pytest.mark.parametrize("currency", ["GBP", "ILS", "ZAR"])
