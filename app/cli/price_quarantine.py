@@ -73,32 +73,35 @@ def list_(
     ] = None,
     security: Annotated[
         str | None,
-        typer.Option("--security", metavar="CODE", help="Only this security's.", show_default=False),
+        typer.Option("--security", metavar="CODE", help="Only this security's, each by itself.", show_default=False),
     ] = None,
     provider: _Provider = None,
     limit: Annotated[int, typer.Option(parser=positive, metavar="N", help="At most so many.")] = 50,
 ) -> None:
     """List doubtful prices: those that wait by security and day, then those that are decided, the last one first.
 
-    Decide the earliest of a security first: later ones that agree with what is accepted count by then, too, and are
-    cleared.
+    Of those that wait of one security and provider for the same doubts the earliest is listed, with how many there are.
+    Decide it first: later ones that agree with what is accepted count by then, too, and are cleared.
     """
     from app.database import session_scope
     from app.market_data import count_quarantined, list_quarantined
 
     wanted = [state.value for state in dict.fromkeys(states or [State.WAITING])]
     with session_scope() as session:
-        prices = list_quarantined(session, states=wanted, code=security, provider=provider, limit=limit)
+        prices = list_quarantined(
+            session, states=wanted, code=security, provider=provider, limit=limit, alike_once=security is None
+        )
         count = count_quarantined(session, states=wanted, code=security, provider=provider)
     console = output()
     if not prices:
-        of_one = ("" if security is None else f" of {cell(security)}") + _by(provider)
-        console.print(Text(f"No price{of_one} in quarantine is {' or '.join(wanted)}."))
+        console.print(Text(f"No price{_of(security, provider)} in quarantine is {' or '.join(wanted)}."))
         return
     layout = _lines if console.width >= _WIDE else _stacks
     console.print(layout(prices, with_state=wanted != [State.WAITING]))
-    if count > len(prices):
-        console.print(f"… and {count - len(prices):,} more: `--limit` shows them.")
+    if left := count - sum(price.alike for price in prices):
+        console.print(f"… and {left:,} more: `--limit` shows them.")
+    if any(price.alike > 1 for price in prices):
+        console.print("Each by itself: python -m app prices quarantine list --security CODE")
     if State.WAITING in wanted:
         first = next((price.id for price in prices if price.state == State.WAITING), None)
         if first is not None:
@@ -179,6 +182,10 @@ def drop(
     quarantine_ids: Annotated[list[int] | None, _IDS] = None,
     all_: Annotated[bool, typer.Option("--all", help="All of one provider that wait; --provider says which.")] = False,
     provider: _Provider = None,
+    security: Annotated[
+        str | None,
+        typer.Option("--security", metavar="CODE", help="With --all, only this security's.", show_default=False),
+    ] = None,
 ) -> None:
     """Say that doubtful prices are wrong. The same figures of the same providers stay dropped, whenever they come."""
     from app.database import session_scope
@@ -189,20 +196,24 @@ def drop(
         raise BadInputError("name the prices, or give --all for those of one provider", where="prices quarantine drop")
     if all_ != (provider is not None):
         raise BadInputError("they go together: all that wait, of one provider", where="--all and --provider")
+    if security is not None and not all_:
+        raise BadInputError("it goes with --all, for those of one security and provider", where="--security")
     person = current_person()
     with session_scope() as session:
         if all_:
-            quarantine_ids = [price.id for price in list_quarantined(session, provider=provider, limit=None)]
+            waiting = list_quarantined(session, provider=provider, code=security, limit=None)
+            quarantine_ids = [price.id for price in waiting]
         if quarantine_ids:
             drop_prices(session, quarantine_ids, reason, by=person, now=datetime.now(UTC))
     if quarantine_ids:
         output().print(Text(f"{_prices(quarantine_ids)} dropped by {person.login}."))
     else:
-        output().print(Text(f"No price{_by(provider)} in quarantine is waiting."))
+        output().print(Text(f"No price{_of(security, provider)} in quarantine is waiting."))
 
 
-def _by(provider: str | None) -> str:
-    return "" if provider is None else f" by {cell(provider)}"
+def _of(security: str | None, provider: str | None) -> str:
+    of_one = "" if security is None else f" of {cell(security)}"
+    return of_one if provider is None else f"{of_one} by {cell(provider)}"
 
 
 def _lines(prices: "Sequence[DoubtfulPrice]", *, with_state: bool) -> Table:
@@ -219,7 +230,7 @@ def _lines(prices: "Sequence[DoubtfulPrice]", *, with_state: bool) -> Table:
             f"{price.price:f}",
             cell(price.currency),
             cell(price.provider),
-            cell("; ".join(text for _, text in price.doubts)),
+            cell(_why(price)),
             *state,
         )
     return table
@@ -230,7 +241,7 @@ def _stacks(prices: "Sequence[DoubtfulPrice]", *, with_state: bool) -> Table:
     table = plain_table("id>", "security", "price>", "why")
     table.columns[1].min_width = len("2026-03-10")
     for price in prices:
-        why = Text(cell("; ".join(text for _, text in price.doubts)))
+        why = Text(cell(_why(price)))
         why.append(f"\n{cell(price.provider)}", style="dim")
         if with_state:
             why.append("\n")
@@ -268,6 +279,11 @@ def _around(price: "DoubtfulPrice", around: "Sequence[CountingPrice]") -> Table:
             style="yellow" if is_doubtful else "",
         )
     return table
+
+
+def _why(price: "DoubtfulPrice") -> str:
+    text = "; ".join(text for _, text in price.doubts)
+    return text if price.alike == 1 else f"{text} (and {price.alike - 1:,} more like it, to {price.alike_to})"
 
 
 def _figure(price: "DoubtfulPrice") -> str:

@@ -50,6 +50,9 @@ class DoubtfulPrice:
     db_user: str | None
     decided_at: datetime | None
     reason: str | None
+    #: How many are listed by this one, itself with them, and the day of the last.
+    alike: int
+    alike_to: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def list_quarantined(
     provider: str | None = None,
     sync_id: int | None = None,
     limit: int | None = 50,
+    alike_once: bool = False,
 ) -> list[DoubtfulPrice]:
     """Return doubtful prices: those that wait by security and day, then the others, the last decided first.
 
@@ -83,6 +87,7 @@ def list_quarantined(
         provider: only those of this provider.
         sync_id: only those that this sync put in.
         limit: at most so many; None for all.
+        alike_once: of those that wait of one security and provider for the same doubts, only the earliest.
 
     Raises:
         BadInputError: there is no such security.
@@ -90,7 +95,7 @@ def list_quarantined(
     if code is not None and not session.execute(_IS_SECURITY, {"code": code}).scalar_one():
         raise BadInputError(f"there is no security {code!r}", hint="`python -m app securities list` lists them.")
     chosen = {"states": list(states), "code": code, "provider": provider, "sync_id": sync_id, "id": None}
-    return [_view(row) for row in session.execute(_LIST, {**chosen, "limit": limit})]
+    return [_view(row) for row in session.execute(_LIST, {**chosen, "limit": limit, "alike_once": alike_once})]
 
 
 def count_quarantined(
@@ -113,7 +118,7 @@ def show_quarantined(session: Session, quarantine_id: int) -> tuple[DoubtfulPric
         BadInputError: there is no such price.
     """
     chosen = {"states": list(STATES), "code": None, "provider": None, "sync_id": None, "id": quarantine_id}
-    row = session.execute(_LIST, {**chosen, "limit": 1}).one_or_none()
+    row = session.execute(_LIST, {**chosen, "limit": 1, "alike_once": False}).one_or_none()
     if row is None:
         raise _no_such(quarantine_id)
     counting = session.execute(_COUNTING, {"id": quarantine_id, "each_way": _DAYS_EACH_WAY})
@@ -256,13 +261,33 @@ _CHOSEN = """q.state = ANY(:states)
 
 _LIST = text(
     f"""
+    WITH chosen AS (
+        SELECT
+            q.id, s.code AS security, q.price_date, q.price, q.currency, q.high, q.low, q.provider, q.source,
+            q.fetched_at, q.doubts, q.state, q.decided_by, q.db_user, q.decided_at, q.reason,
+            CASE
+                WHEN :alike_once AND q.state = 'waiting'
+                THEN jsonb_build_array(q.security_id, q.provider, jsonb_path_query_array(q.doubts, '$[*].code'))
+                ELSE to_jsonb(q.id)
+            END AS cause
+        FROM quarantined_prices AS q
+        JOIN securities AS s ON s.id = q.security_id
+        WHERE {_CHOSEN}
+    ),
+    counted AS (
+        SELECT
+            *,
+            count(*) OVER (PARTITION BY cause) AS alike,
+            max(price_date) OVER (PARTITION BY cause) AS alike_to,
+            row_number() OVER (PARTITION BY cause ORDER BY price_date, id) AS place
+        FROM chosen
+    )
     SELECT
-        q.id, s.code AS security, q.price_date, q.price, q.currency, q.high, q.low, q.provider, q.source, q.fetched_at,
-        q.doubts, q.state, q.decided_by, q.db_user, q.decided_at, q.reason
-    FROM quarantined_prices AS q
-    JOIN securities AS s ON s.id = q.security_id
-    WHERE {_CHOSEN}
-    ORDER BY q.decided_at DESC NULLS FIRST, s.code, q.price_date, q.id
+        id, security, price_date, price, currency, high, low, provider, source, fetched_at, doubts, state, decided_by,
+        db_user, decided_at, reason, alike, alike_to
+    FROM counted
+    WHERE place = 1
+    ORDER BY decided_at DESC NULLS FIRST, security, price_date, id
     LIMIT :limit
     """  # noqa: S608 (a part of a statement)
 )

@@ -135,8 +135,7 @@ def _quarantine_text(prices: list[DoubtfulPrice], new: int, waiting: int, covera
             f"It is wrong:  python -m app prices quarantine drop {first} --reason TEXT",
             "All of them:  python -m app prices quarantine",
             "",
-            "Decide the earliest of a security first: later ones that agree with what is accepted count by themselves",
-            "when they come again.",
+            "Decide the earliest of a security first: later ones that agree with what is accepted count with it.",
         ]
     )
 

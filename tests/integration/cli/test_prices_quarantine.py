@@ -37,17 +37,16 @@ def states(session) -> list[tuple[str, str | None, str | None]]:
     return [tuple(row) for row in make.rows(session, query)]
 
 
-def test_without_a_command_what_waits_is_listed_by_security_and_day(doubtful):
+def test_without_a_command_what_waits_is_listed_by_security_and_of_each_cause_the_first_day(doubtful):
     done = run(*QUARANTINE)
     assert (done.returncode, done.stderr) == (0, "")
     assert lines(done.stdout) == [
         "id security day price provider why",
         f"{doubtful['halved']} ACME 2026-03-10 50 USD first 50 is 0.5 times the close of 2026-03-09 (100): it may be a"
-        " split 2:1, of which nothing is known",
-        f"{doubtful['after']} ACME 2026-03-11 51 USD first 51 is 0.51 times the close of 2026-03-09 (100): it may be a"
-        " split 2:1, of which nothing is known",
+        " split 2:1, of which nothing is known (and 1 more like it, to 2026-03-11)",
         f"{doubtful['pence']} LON 2026-03-10 69.982 GBP second 69.982 is 0.0128726 times the close of 2026-03-09"
         " (5436.5): it may be in another unit, hundredths for wholes or wholes for hundredths",
+        "Each by itself: python -m app prices quarantine list --security CODE",
         "",
         f"What counts around one: python -m app prices quarantine show {doubtful['halved']}",
     ]
@@ -58,9 +57,15 @@ def test_a_list_is_of_a_state_of_a_security_and_of_so_many(doubtful):
     of_lon = lines(run(*QUARANTINE, "list", "--security", "LON").stdout)
     assert [text.split()[0] for text in of_lon[:2]] == ["id", str(doubtful["pence"])]
     assert of_lon[2] == ""
+    of_acme = lines(run(*QUARANTINE, "list", "--security", "ACME").stdout)
+    assert [text.split()[:3] for text in of_acme[1:3]] == [
+        [str(doubtful["halved"]), "ACME", "2026-03-10"],
+        [str(doubtful["after"]), "ACME", "2026-03-11"],
+    ]
+    assert not any("like it" in text or "Each by itself" in text for text in of_acme)
     limited = lines(run(*QUARANTINE, "list", "--limit", "1").stdout)
     assert limited[1].startswith(f"{doubtful['halved']} ACME")
-    assert limited[2] == "… and 2 more: `--limit` shows them."
+    assert limited[2] == "… and 1 more: `--limit` shows them."
     assert run(*QUARANTINE, "list", "--state", "dropped", "--state", "accepted").stdout == (
         "No price in quarantine is dropped or accepted.\n"
     )
@@ -159,13 +164,42 @@ def test_several_are_decided_at_once_or_none_of_them(session, doubtful):
 
 def test_all_of_a_provider_are_dropped_at_once(session, doubtful):
     told = lines(run(*QUARANTINE, "list", "--provider", "first").stdout)
-    assert [text.split()[1] for text in told[1:3]] == ["ACME", "ACME"]
+    assert [text.split()[1] for text in told[1:2]] == ["ACME"]
     done = run(*QUARANTINE, "drop", "--all", "--provider", "first", "--reason", "its feed slipped by a day")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Prices {doubtful['halved']}, {doubtful['after']} are dropped by ")
     assert [state for state, *_ in states(session)] == ["dropped", "waiting", "dropped"]
     again = run(*QUARANTINE, "drop", "--all", "--provider", "first", "--reason", "r")
     assert (again.returncode, again.stdout) == (0, "No price by first in quarantine is waiting.\n")
+
+
+def test_all_of_one_security_and_provider_are_dropped_at_once(session, doubtful):
+    beta = make.security(session, "BETA")
+    store(session, [quote(beta, "0")])
+    session.commit()
+    done = run(*QUARANTINE, "drop", "--all", "--provider", "first", "--security", "ACME", "--reason", "another's")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Prices {doubtful['halved']}, {doubtful['after']} are dropped by ")
+    assert [state for state, *_ in states(session)] == ["dropped", "waiting", "dropped", "waiting"]
+    again = run(*QUARANTINE, "drop", "--all", "--provider", "first", "--security", "ACME", "--reason", "r")
+    assert (again.returncode, again.stdout) == (0, "No price of ACME by first in quarantine is waiting.\n")
+
+
+def test_of_one_security_what_another_provider_brought_or_for_another_reason_is_listed_as_well(session, doubtful):
+    acme = make.rows(session, "SELECT id FROM securities WHERE code = 'ACME'")[0][0]
+    days = [date(2026, 3, day) for day in (12, 13, 16)]
+    later = NOW + timedelta(days=7)
+    store(session, [quote(acme, "52", day) for day in days], now=later)
+    store(session, [quote(acme, "53", day) for day in days], provider="second", now=later)
+    store(session, [quote(acme, "0", days[0])], now=later)
+    session.commit()
+    told = lines(run(*QUARANTINE).stdout)
+    assert [(text.split()[1:4], text.partition(" (and ")[2]) for text in told[1:5]] == [
+        (["ACME", "2026-03-10", "50"], "4 more like it, to 2026-03-16)"),
+        (["ACME", "2026-03-12", "53"], "2 more like it, to 2026-03-16)"),
+        (["ACME", "2026-03-12", "0"], ""),
+        (["LON", "2026-03-10", "69.982"], ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +215,7 @@ def test_all_of_a_provider_are_dropped_at_once(session, doubtful):
         ),
         (("drop", "--all", "--reason", "r"), "--all and --provider: they go together"),
         (("drop", "1", "--provider", "p", "--reason", "r"), "--all and --provider: they go together"),
+        (("drop", "1", "--security", "ACME", "--reason", "r"), "--security: it goes with --all"),
         (("drop", "0", "--reason", "r"), "'0' is no whole number"),
         (("accept", "1", "--reason", "  "), "--reason: a reason in words is needed"),
         (("show", "1"), "quarantined price 1: there is no such price in quarantine"),

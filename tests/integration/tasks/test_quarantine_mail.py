@@ -79,8 +79,7 @@ def test_it_says_what_is_doubted_why_and_what_to_do(sync, mail_server, day):
         f"It is wrong:  python -m app prices quarantine drop {ids['50']} --reason TEXT",
         "All of them:  python -m app prices quarantine",
         "",
-        "Decide the earliest of a security first: later ones that agree with what is accepted count by themselves",
-        "when they come again.",
+        "Decide the earliest of a security first: later ones that agree with what is accepted count with it.",
     ]
 
 
