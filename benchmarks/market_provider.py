@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from app.market_data.providers.http import Client
-from app.market_data.providers.terms import Asked, Limit, Name, Quote, Terms
+from app.market_data.providers.terms import Asked, Limit, Name, Quote, Symbol, Terms
 from app.settings import Settings
 
 BATCH = 100
@@ -22,9 +22,9 @@ class Bench:
     def __init__(self, url: str) -> None:
         self._client = Client(self.name, url, keys_in="the benchmark")
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:  # noqa: ARG002 (all are in dollars)
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:  # noqa: ARG002 (all are in dollars)
         """Return the first symbol."""
-        return next((name.value for name in names if name.scheme == "SYMBOL"), None)
+        return next((Symbol(name.value, name.namespace) for name in names if name.scheme == "SYMBOL"), None)
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Quote]:  # noqa: ARG002 (the server knows no time)
         """Ask for the last close of each."""

@@ -28,8 +28,10 @@ class Reply:
     cut_after: int | None = None
     #: Bytes of the body that are sent before nothing more comes, though the connection stays.
     silent_after: int | None = None
-    #: Seconds between one byte and the next.
+    #: Seconds between one byte of the body and the next.
     drips_s: float | None = None
+    #: Seconds between one byte of the headers and the next.
+    headers_drip_s: float | None = None
 
 
 @dataclass
@@ -72,19 +74,27 @@ def provider() -> Iterator[Provider]:
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+            if reply.headers_drip_s is not None:
+                headers = b"".join([*self._headers_buffer, b"\r\n"])
+                self._headers_buffer = []
+                self._drip(headers, reply.headers_drip_s)
+            else:
+                self.end_headers()
             sent = next((end for end in (reply.cut_after, reply.silent_after) if end is not None), len(body))
             if reply.drips_s is None:
                 self.wfile.write(body[:sent])
             else:
-                for byte in body[:sent]:
-                    self.wfile.write(bytes([byte]))
-                    self.wfile.flush()
-                    here.ended.wait(reply.drips_s)
+                self._drip(body[:sent], reply.drips_s)
             self.wfile.flush()
             if reply.silent_after is not None:
                 here.ended.wait()
             self.close_connection = sent < len(body)
+
+        def _drip(self, content: bytes, pause_s: float) -> None:
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                here.ended.wait(pause_s)
 
         do_GET = do_POST = _reply  # noqa: N815 (the names that http.server looks for)
 

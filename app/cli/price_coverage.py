@@ -113,7 +113,9 @@ def _show(found: "Coverage") -> None:
     console = output()
     console.print(_headline(found))
     if found.providers:
-        console.print(Text("\nBy provider", style="bold"))
+        console.print(Text("\nDue securities by provider", style="bold"))
+        console.print(_outcomes(found))
+        console.print(Text("\nWhat came", style="bold"))
         console.print(_providers(found))
     if found.reasons:
         console.print(Text("\nNot priced", style="bold"))
@@ -145,12 +147,23 @@ def _headline(found: "Coverage") -> Text:
     )
 
 
+def _outcomes(found: "Coverage") -> Table:
+    table = plain_table("provider", *(f"{state}>" for state in _STATES))
+    for provider in found.providers:
+        counts = {"priced": provider.priced, **provider.unpriced}
+        table.add_row(cell(provider.provider), *(_count(counts.get(state, 0), state) for state in _STATES))
+    return table
+
+
+def _count(number: int, state: str) -> Text:
+    return Text(f"{number:,}", style=_STYLES.get(state, "") if number else "dim")
+
+
 def _providers(found: "Coverage") -> Table:
-    table = plain_table("provider", "batches>", "failures>", "due priced>", "new prices>", "untracked>", "refused>")
+    table = plain_table("provider", "batches>", "failures>", "new prices>", "untracked>", "can't be used>")
     for provider in found.providers:
         figures = (
-            provider.batches, provider.failures, provider.priced, provider.new_prices, provider.untracked_prices,
-            provider.refused_count,
+            provider.batches, provider.failures, provider.new_prices, provider.untracked_prices, provider.refused_count
         )  # fmt: skip
         table.add_row(cell(provider.provider), *(f"{figure:,}" for figure in figures))
     return table
@@ -158,13 +171,14 @@ def _providers(found: "Coverage") -> Table:
 
 def _print_reasons(console: Console, found: "Coverage") -> None:
     is_wide = console.width >= _WIDE
-    table = plain_table("state", "securities>", "provider", "why", *(["which"] if is_wide else []))
+    table = plain_table("state", "reason", "securities>", "provider", "why", *(["which"] if is_wide else []))
     table.columns[0].no_wrap = True
     for reason in found.reasons:
         which = _named(list(reason.codes), reason.securities)
-        why = cell(reason.reason)
+        why = cell(reason.reason if reason.wordings == 1 else f"for example: {reason.reason}")
         table.add_row(
             Text(reason.state, style=_STYLES.get(reason.state, "")),
+            cell(reason.code),
             f"{reason.securities:,}",
             cell(reason.provider),
             *([why, which] if is_wide else [Text.assemble(why, (f"\n{which}", "dim"))]),

@@ -25,7 +25,7 @@ from app.book import EVER, FOREVER
 from app.database import copy_into, copy_lines, storable
 from app.market_data.backfill import Backfill
 from app.market_data.checks import QUOTED_IN_HUNDREDTHS, REPEATS, TRADED, UNLIKE_PAID, USUAL_GAP_DAYS, WIDEST
-from app.market_data.due import directory
+from app.market_data.due import closes_of, directory
 from app.market_data.models import PriceBatch
 from app.market_data.providers.price_folder import COLUMNS, OPTIONAL, PRICE, cell, header_of, name_of, quote_of
 from app.market_data.providers.terms import Quote
@@ -199,6 +199,9 @@ class Load:
                     self.result.untracked += 1
                 else:
                     quotes.append(quote)
+        quotes, too_early = closes_of(self._session, quotes, now=self._now)
+        for quote in too_early:
+            self._refuse(f"{quote.source}: the session of {quote.price_date} is not over; load it again when it is")
         # Too many would fill the memory; of those one waits then, and the others come when the file is loaded again.
         more_comes = sum(map(len, self._repeated.values())) < _MOST_REPEATED
         before = [self._repeated.pop(each, []) for each in {quote.security_id for quote in quotes}]

@@ -1,7 +1,8 @@
 """What a sync came to: how many securities were due, what became of each, by provider and reason."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import select, text
@@ -21,10 +22,15 @@ class Reason:
     #: stale, quarantined, refused, failed or unasked.
     state: str
     provider: str
+    #: In words: of one of them, where they differ.
     reason: str
     securities: int
     #: Codes of them, at most 20.
     codes: Sequence[str]
+    #: In a word that is the same for all of them; empty of syncs from before there was one.
+    code: str = ""
+    #: How many different words there are.
+    wordings: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,9 @@ class ProviderCoverage:
     #: Lines or answers that could not be used at all: at most 20, and how many there were.
     refused: Sequence[str]
     refused_count: int
+    #: Due securities that it did not price, by what they were with it at last: stale, quarantined, refused, failed or
+    #: unasked. Another may have priced them.
+    unpriced: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,7 @@ class Coverage:
     started_at: str
     #: Securities that are to be priced at all.
     tracked: int
-    #: Those that lacked the close of a session that is over, once the feeds were read; the rest of this is what became
-    #: of them.
+    #: Those that lacked the close of a session that is over; the rest of this is what became of them.
     due: int
     priced: int
     stale: int
@@ -117,7 +125,7 @@ def measure(session: Session, sync_id: int) -> Coverage:
     sync = session.execute(select(PriceSync).where(PriceSync.id == sync_id)).scalar_one()
     counts: dict[str, int] = dict(session.execute(_COUNTS, of_sync).all())
     overall = session.execute(_OVERALL, of_sync).one()
-    providers = [ProviderCoverage(**row) for row in session.execute(_PROVIDERS, of_sync).mappings()]
+    providers = _providers(session, sync_id)
     return Coverage(
         sync_id=sync_id,
         started_at=sync.started_at.isoformat(timespec="seconds"),
@@ -132,6 +140,22 @@ def measure(session: Session, sync_id: int) -> Coverage:
         providers=providers,
         reasons=[Reason(**row) for row in session.execute(_REASONS, of_sync).mappings()],
     )
+
+
+def _providers(session: Session, sync_id: int) -> list[ProviderCoverage]:
+    of_sync = {"sync_id": sync_id}
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for provider, state, securities in session.execute(_BY_PROVIDER, of_sync):
+        counts[provider][state] = securities
+    found = []
+    for row in session.execute(_PROVIDERS, of_sync).mappings():
+        unpriced = counts.pop(row["provider"], {})
+        found.append(ProviderCoverage(**row, priced=unpriced.pop("priced", 0), unpriced=unpriced))
+    # Others were not asked for anything in this sync: they are out of tokens, say, or priced something in another.
+    for provider, unpriced in sorted(counts.items()):
+        priced = unpriced.pop("priced", 0)
+        found.append(ProviderCoverage(provider, 0, 0, 0, 0, priced, [], 0, unpriced))
+    return found
 
 
 def coverage_of(session: Session, sync_id: int | None = None) -> Coverage:
@@ -189,10 +213,6 @@ _PROVIDERS = text(
         CAST(sum(b.failures) AS bigint) AS failures,
         CAST(sum(b.new_prices) AS bigint) AS new_prices,
         CAST(sum(b.untracked) AS bigint) AS untracked_prices,
-        (
-            SELECT count(*) FROM price_sync_items AS i
-            WHERE i.sync_id = :sync_id AND i.provider = b.provider AND i.state = 'priced'
-        ) AS priced,
         ARRAY(
             SELECT line ->> 'text'
             FROM price_batches AS r
@@ -209,16 +229,39 @@ _PROVIDERS = text(
     """  # noqa: S608 (a number)
 )
 
+# A security counts once with each provider: by its outcome, if that is this provider's, or by the last try there.
+_BY_PROVIDER = text(
+    """
+    SELECT provider, state, count(*)
+    FROM (
+        SELECT DISTINCT ON (security_id, provider) security_id, provider, state
+        FROM (
+            SELECT security_id, provider, state, NULL AS place
+            FROM price_sync_items
+            WHERE sync_id = :sync_id AND state <> 'due' AND provider IS NOT NULL
+            UNION ALL
+            SELECT i.security_id, try ->> 'provider', try ->> 'state', place
+            FROM price_sync_items AS i
+            CROSS JOIN LATERAL jsonb_array_elements(i.tried) WITH ORDINALITY AS t (try, place)
+            WHERE i.sync_id = :sync_id
+        ) AS each
+        ORDER BY security_id, provider, place DESC NULLS FIRST
+    ) AS last
+    GROUP BY provider, state
+    """
+)
+
 _REASONS = text(
     f"""
     SELECT
-        i.state, coalesce(i.provider, '') AS provider, i.reason, count(*) AS securities,
-        (array_agg(s.code ORDER BY s.code))[1:{_MOST}] AS codes
+        i.state, coalesce(i.provider, '') AS provider, (array_agg(i.reason ORDER BY s.code))[1] AS reason,
+        count(*) AS securities, (array_agg(s.code ORDER BY s.code))[1:{_MOST}] AS codes, i.reason_code AS code,
+        count(DISTINCT i.reason) AS wordings
     FROM price_sync_items AS i
     JOIN securities AS s ON s.id = i.security_id
     WHERE i.sync_id = :sync_id AND i.state NOT IN ('priced', 'due')
-    GROUP BY i.state, i.provider, i.reason
-    ORDER BY count(*) DESC, i.state, i.provider, i.reason
+    GROUP BY i.state, i.provider, i.reason_code, CASE WHEN i.reason_code = '' THEN i.reason END
+    ORDER BY count(*) DESC, i.state, i.provider, i.reason_code, min(i.reason)
     LIMIT {_MOST}
     """  # noqa: S608 (a number)
 )

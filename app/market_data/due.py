@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.calendars import last_ended_business_day
+from app.calendars import add_business_days, last_ended_business_day, today_at
 from app.market_data.exchanges import EXCHANGES, WEEKDAYS, calendar_of
-from app.market_data.providers.terms import Asked, Name, Provider, Terms
+from app.market_data.providers.terms import Asked, Name, Provider, Quote, Symbol, Terms
 from app.market_data.sources import Directory
 
 #: So many days are asked for of a security that was never priced, and at most of one that was.
@@ -26,6 +26,7 @@ class RefusedSymbol:
     """What a provider said that it does not have, and when."""
 
     symbol: str
+    code: str
     reason: str
     refused_at: datetime
 
@@ -37,43 +38,52 @@ class Candidate:
     security_id: int
     code: str
     currency: str
-    calendar: str
+    #: The exchanges on which it has a symbol, by MIC.
+    exchanges: Sequence[str]
     names: Sequence[Name]
     priced_to: date | None
     #: By provider.
     refusals: dict[str, RefusedSymbol]
 
-    def symbol_at(self, provider: Provider) -> str | None:
+    def symbol_at(self, provider: Provider) -> Symbol | None:
         """Return what a provider calls it; None if it can't have it."""
         return provider.symbol(self.names, self.currency)
 
-    def is_refused(self, provider: Provider, symbol: str, now: datetime) -> bool:
+    def is_refused(self, provider: Provider, symbol: Symbol, now: datetime) -> bool:
         """Whether the provider said lately that it has no such security."""
         refusal = self.refusals.get(provider.name)
-        return refusal is not None and refusal.symbol == symbol and now - refusal.refused_at < _REFUSED_FOR
+        return refusal is not None and refusal.symbol == symbol.text and now - refusal.refused_at < _REFUSED_FOR
 
     def is_priced_to(self, day: date) -> bool:
         """Whether it has a price of that day, or of a later one."""
         return self.priced_to is not None and self.priced_to >= day
 
-    def last_session(self, terms: Terms, now: datetime) -> date:
-        """Return the newest session whose close a provider of these terms has."""
-        then = now - terms.delay
-        if self.calendar == WEEKDAYS:
+    def calendar_at(self, exchange: str) -> str:
+        """Return the calendar of an exchange; without one, of the security's own."""
+        return calendar_of([exchange] if exchange else self.exchanges, self.currency)
+
+    def last_session(self, terms: Terms, exchange: str, now: datetime) -> date:
+        """Return the newest session of an exchange whose close a provider of these terms has."""
+        calendar, then = self.calendar_at(exchange), now - terms.delay
+        if calendar == WEEKDAYS:
             # That calendar's days end at midnight in UTC, so it is told what the provider's clock shows.
             then = then.astimezone(ZoneInfo(terms.time_zone)).replace(tzinfo=UTC)
-        return last_ended_business_day(self.calendar, then)
+        return last_ended_business_day(calendar, then)
 
-    def asked_of(self, provider: Provider, symbol: str, now: datetime) -> Asked | None:
+    def asked_of(self, provider: Provider, symbol: Symbol, now: datetime) -> Asked | None:
         """Return what to ask a provider for; None if it has nothing yet that is not known."""
-        last = self.last_session(provider.terms, now)
+        last = self.last_session(provider.terms, symbol.exchange, now)
+        earliest = last - _MOST_DAYS
         if self.priced_to is None:
             first = last - _FIRST_DAYS
         elif self.priced_to >= last:
             return None
+        elif provider.terms.again and self.priced_to > earliest:
+            calendar = self.calendar_at(symbol.exchange)
+            first = max(add_business_days(calendar, self.priced_to, 1 - provider.terms.again), earliest)
         else:
-            first = max(self.priced_to + timedelta(days=1), last - _MOST_DAYS)
-        return Asked(self.security_id, symbol, self.currency, first, last)
+            first = max(self.priced_to + timedelta(days=1), earliest)
+        return Asked(self.security_id, symbol.text, self.currency, first, last, symbol.exchange)
 
 
 def candidates(session: Session, *, now: datetime, among: Sequence[int] | None = None) -> list[Candidate]:
@@ -91,12 +101,15 @@ def candidates(session: Session, *, now: datetime, among: Sequence[int] | None =
             security_id=row.id,
             code=row.code,
             currency=row.currency,
-            calendar=calendar_of(row.exchanges),
+            exchanges=row.exchanges,
             names=[_name(name) for name in row.names],
             priced_to=row.priced_to,
             refusals={
                 refusal["provider"]: RefusedSymbol(
-                    refusal["symbol"], refusal["reason"], datetime.fromisoformat(refusal["refused_at"])
+                    refusal["symbol"],
+                    refusal["reason_code"],
+                    refusal["reason"],
+                    datetime.fromisoformat(refusal["refused_at"]),
                 )
                 for refusal in row.refusals
             },
@@ -105,11 +118,58 @@ def candidates(session: Session, *, now: datetime, among: Sequence[int] | None =
     ]
 
 
+def newest_days(session: Session) -> dict[int, date | None]:
+    """Return the newest price's day of each tracked security."""
+    return dict(session.execute(_PRICED_TO).all())
+
+
+def closes_of(session: Session, quotes: Sequence[Quote], *, now: datetime) -> tuple[list[Quote], list[Quote]]:
+    """Return the quotes that are closes, and those of a session that goes on at their security's exchange."""
+    today = now.astimezone(UTC).date()
+    # Exchanges are up to a day behind UTC.
+    recent = {quote.security_id for quote in quotes if quote.price_date >= today - timedelta(days=1)}
+    if not recent:
+        return list(quotes), []
+    rows = session.execute(_EXCHANGES, {"security_ids": list(recent), "today": today})
+    calendars = {row.id: calendar_of(row.exchanges, row.currency) for row in rows}
+    # The day that it is there, while its session is not over.
+    open_days = {
+        calendar: day
+        for calendar in set(calendars.values())
+        if last_ended_business_day(calendar, now) < (day := today_at(calendar, now))
+    }
+    closes: list[Quote] = []
+    too_early: list[Quote] = []
+    for quote in quotes:
+        is_open = quote.price_date == open_days.get(calendars.get(quote.security_id, ""))
+        (too_early if is_open else closes).append(quote)
+    return closes, too_early
+
+
 def directory(session: Session) -> Directory:
     """Return which tracked security each name is, on which days."""
     rows = session.execute(_NAMES)
     return Directory((row.security_id, Name(*row[1:])) for row in rows)
 
+
+_PRICED_TO = text(
+    """
+    SELECT s.id, newest.price_date
+    FROM securities AS s
+    LEFT JOIN LATERAL (
+        SELECT price_date
+        FROM prices
+        WHERE security_id = s.id
+        ORDER BY price_date DESC
+        LIMIT 1
+    ) AS newest ON TRUE
+    WHERE s.tracked
+    """
+)
+
+_EXCHANGES = text(
+    f"SELECT s.id, s.currency, {EXCHANGES} AS exchanges FROM securities AS s WHERE s.id = ANY(:security_ids)"  # noqa: S608
+)
 
 _NAMES = text(
     """

@@ -130,6 +130,8 @@ class PriceSyncItem(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     #: The provider and the words that the state rests on.
     provider: Mapped[str | None]
     reason: Mapped[str] = mapped_column(server_default="")
+    #: The reason in a word that is the same for all securities: what they are counted by.
+    reason_code: Mapped[str] = mapped_column(server_default="")
     #: The batch that it waits in.
     batch_id: Mapped[int | None]
     #: Each request that gave it no price: provider, state and reason, in their order.
@@ -154,6 +156,7 @@ class PriceRefusal(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     #: As it was asked for; under another one it is asked at once.
     symbol: Mapped[str]
     reason: Mapped[str]
+    reason_code: Mapped[str] = mapped_column(server_default="unknown")
     refused_at: Mapped[datetime]
 
 

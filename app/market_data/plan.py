@@ -41,12 +41,18 @@ class Try:
     reason: str
     #: When the provider may be asked once more in the same sync (ISO 8601); None if it may not.
     again_at: str | None = None
+    #: What the reason is, in a word that is the same for all securities.
+    code: str = ""
 
     @classmethod
-    def of(cls, provider: str, state: str, reason: str, *, again_at: datetime | None = None) -> "Try":
+    def of(cls, provider: str, state: str, code: str, reason: str, *, again_at: datetime | None = None) -> "Try":
         """Make it of any text."""
         return cls(
-            provider, state, storable(reason)[:_REASON_LENGTH], None if again_at is None else again_at.isoformat()
+            provider,
+            state,
+            storable(reason)[:_REASON_LENGTH],
+            None if again_at is None else again_at.isoformat(),
+            storable(code)[:_REASON_LENGTH],
         )
 
 
@@ -77,26 +83,42 @@ class Plan:
         self._sources = sources
         self._clock = clock
 
-    def begin(self, found: Sequence[Candidate], tried: Mapping[int, Sequence[tuple[date, Try]]]) -> None:
+    def begin(
+        self,
+        found: Sequence[Candidate],
+        tried: Mapping[int, Sequence[tuple[date, Try]]],
+        fed: Mapping[int, date | None],
+    ) -> None:
         """Enter the securities that are due, and plan for each what can be asked.
 
         Args:
             found: the tracked securities.
             tried: what feeds have of them that is not believed, and of which day.
+            fed: the newest price before, of those that feeds have just priced.
         """
-        due = [Item(candidate, day) for candidate in found if (day := self._lacks(candidate))]
-        for item in due:
-            of_feeds = tried.get(item.candidate.security_id, ())
-            item.tried += [one for day, one in of_feeds if day >= item.session_day]
-        rows = [
-            {
-                "security_id": item.candidate.security_id,
-                "priced_to": item.candidate.priced_to and item.candidate.priced_to.isoformat(),
-                "session_day": item.session_day.isoformat(),
-            }
-            for item in due
-        ]
+        due: list[Item] = []
+        priced: list[int] = []
+        rows: list[dict[str, Any]] = []
+        for candidate in found:
+            security_id, day = candidate.security_id, self._newest_session(candidate)
+            priced_to = fed.get(security_id, candidate.priced_to)
+            if priced_to is not None and priced_to >= day:
+                continue
+            rows.append(
+                {
+                    "security_id": security_id,
+                    "priced_to": priced_to and priced_to.isoformat(),
+                    "session_day": day.isoformat(),
+                }
+            )
+            if candidate.is_priced_to(day):
+                priced.append(security_id)
+            else:
+                of_feeds = tried.get(security_id, ())
+                due.append(Item(candidate, day, [one for of_day, one in of_feeds if of_day >= day]))
         self._session.execute(_ENTER, {"sync_id": self._sync.id, "rows": json.dumps(rows)})
+        if priced:
+            self._session.execute(_PRICED_MEANWHILE, {"sync_id": self._sync.id, "security_ids": priced})
         self.place(due)
 
     def open_items(self, batch: PriceBatch) -> list[Item]:
@@ -120,7 +142,7 @@ class Plan:
     def priced(self, security_ids: Iterable[int], provider: str) -> None:
         """Write down that a provider priced securities."""
         self._write(
-            {"security_id": security_id, "state": "priced", "provider": provider, "reason": ""}
+            {"security_id": security_id, "state": "priced", "provider": provider, "reason": "", "code": ""}
             for security_id in security_ids
         )
 
@@ -139,6 +161,11 @@ class Plan:
             self._settle(over)
             left = [item for chosen in wanted.values() for item in self._batches(chosen)]
 
+    @property
+    def deadline(self) -> datetime:
+        """When nobody is asked any more."""
+        return self._sync.deadline
+
     def after(self, seconds: float) -> datetime | None:
         """Return the time after so many seconds; None if that is not before the deadline."""
         is_in_time = seconds < (self._sync.deadline - self.now).total_seconds()
@@ -152,15 +179,13 @@ class Plan:
         self._send(batch, wait_s)
         return True
 
-    def _lacks(self, candidate: Candidate) -> date | None:
-        """Return the newest session of which the first provider that can have it has the close, if that is missing."""
-        able = [
-            provider.terms
-            for provider in self._sources.providers
-            if (symbol := candidate.symbol_at(provider)) and not candidate.is_refused(provider, symbol, self.now)
-        ]
-        day = candidate.last_session(able[0] if able else _NOBODYS, self.now)
-        return None if candidate.is_priced_to(day) else day
+    def _newest_session(self, candidate: Candidate) -> date:
+        """Return the newest session of which the first provider that can have it has the close."""
+        for provider in self._sources.providers:
+            symbol = candidate.symbol_at(provider)
+            if symbol is not None and not candidate.is_refused(provider, symbol, self.now):
+                return candidate.last_session(provider.terms, symbol.exchange, self.now)
+        return candidate.last_session(_NOBODYS, "", self.now)
 
     def _choose(self, item: Item) -> _Choice | None:
         laps: list[_Choice] = []
@@ -188,10 +213,11 @@ class Plan:
         for provider in self._sources.providers:
             symbol = item.candidate.symbol_at(provider)
             if symbol is not None and item.candidate.is_refused(provider, symbol, self.now):
-                return Try(provider.name, "refused", item.candidate.refusals[provider.name].reason)
+                refusal = item.candidate.refusals[provider.name]
+                return Try.of(provider.name, "refused", refusal.code, refusal.reason)
         if self.now >= self._sync.deadline:
-            return Try("", "unasked", TOO_LATE)
-        return Try("", "unasked", "no provider that can be asked knows it by any of its names")
+            return Try.of("", "unasked", "too_late", TOO_LATE)
+        return Try.of("", "unasked", "no_name", "no provider that can be asked knows it by any of its names")
 
     def _batches(self, chosen: Sequence[tuple[Item, _Choice]]) -> Iterator[Item]:
         """Make batches of what is asked of one provider; give back what it has no tokens for before the deadline."""
@@ -201,8 +227,9 @@ class Plan:
             part = chosen[start : start + size]
             wait_s = self._wait(provider, len(part), after_s=max(choice.after_s for _, choice in part))
             if wait_s is None:
+                why = "it may not be asked so much before the deadline"
                 for item, _ in part:
-                    item.tried.append(Try(provider.name, "unasked", "it may not be asked so much before the deadline"))
+                    item.tried.append(Try.of(provider.name, "unasked", "no_tokens", why))
                     yield item
                 continue
             batch = PriceBatch(sync_id=self._sync.id, provider=provider.name, state="waiting", sends=0, failures=0)
@@ -273,7 +300,7 @@ _PRICED_MEANWHILE = text(
     """
     UPDATE price_sync_items AS i
     SET
-        state = 'priced', reason = '', batch_id = NULL,
+        state = 'priced', reason = '', reason_code = '', batch_id = NULL,
         provider = (
             SELECT b.provider
             FROM prices AS p
@@ -306,8 +333,12 @@ _NOTE_TRIES = text(
 _SETTLE = text(
     """
     UPDATE price_sync_items AS i
-    SET state = r.state, provider = coalesce(nullif(r.provider, ''), i.provider), reason = r.reason, batch_id = NULL
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (security_id bigint, state text, provider text, reason text)
+    SET
+        state = r.state, provider = coalesce(nullif(r.provider, ''), i.provider), reason = r.reason,
+        reason_code = r.code, batch_id = NULL
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+        security_id bigint, state text, provider text, reason text, code text
+    )
     WHERE i.sync_id = :sync_id AND i.security_id = r.security_id
     """
 )

@@ -186,7 +186,7 @@ def _exchange_days(session: Session, rows: Sequence[QuarantinedPrice], now: date
     found = session.execute(
         _EXCHANGES, {"security_ids": [row.security_id for row in rows], "today": now.astimezone(UTC).date()}
     )
-    return {row.id: today_at(calendar_of(row.exchanges), now) for row in found}
+    return {row.id: today_at(calendar_of(row.exchanges, row.currency), now) for row in found}
 
 
 def _cant_be(row: QuarantinedPrice, today: date) -> str:
@@ -304,7 +304,7 @@ _COUNT = text(
 _IS_SECURITY = text("SELECT EXISTS (SELECT FROM securities WHERE code = :code)")
 
 _EXCHANGES = text(
-    f"SELECT s.id, {EXCHANGES} AS exchanges FROM securities AS s WHERE s.id = ANY(:security_ids)"  # noqa: S608
+    f"SELECT s.id, s.currency, {EXCHANGES} AS exchanges FROM securities AS s WHERE s.id = ANY(:security_ids)"  # noqa: S608
 )
 
 _COUNTING = text(

@@ -49,6 +49,8 @@ class Stored:
     quarantined: list[int]
     #: Where more is to come: what repeats the closes before it, to be stored again along with that.
     repeated: list[Quote] = field(default_factory=list)
+    #: The codes of the doubts in `doubted`.
+    doubt_codes: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +403,7 @@ def _histories(session: Session, quotes: Mapping[int, Sequence[Quote]], today: d
                 ],
                 accepted=accepted.get(row.id),
             ),
-            calendar_of(row.exchanges),
+            calendar_of(row.exchanges, row.currency),
             versions[row.id],
             doubted[row.id],
         )
@@ -582,11 +584,13 @@ def _as_doubted(quote: Quote, doubts: Sequence[Doubt], *, batch_id: int, provide
 def _tell(stored: Stored, quote: Quote, doubts: Sequence[Doubt], known: _Doubted | None) -> None:
     """Tell that the newest price of a security, so far, is doubted or was dropped."""
     stored.doubted.pop(quote.security_id, None)
+    stored.doubt_codes.pop(quote.security_id, None)
     stored.dropped.pop(quote.security_id, None)
     if known is not None and known.dropped:
         stored.dropped[quote.security_id] = quote.price_date, _why_dropped(quote, known)
     else:
         stored.doubted[quote.security_id] = quote.price_date, "; ".join(doubt.text for doubt in doubts)
+        stored.doubt_codes[quote.security_id] = ", ".join(doubt.code for doubt in doubts)
 
 
 def _why_dropped(quote: Quote, known: _Doubted) -> str:

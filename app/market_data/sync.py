@@ -4,21 +4,23 @@ What a provider does not price goes to the next one in the same transaction, so 
 failed for now is tried again until the deadline, which lies before the next sync.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import redis
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.calendars import today_at
 from app.database import storable
 from app.jobs import check_claim
 from app.market_data.coverage import Coverage, measure
-from app.market_data.due import candidates, directory
+from app.market_data.due import candidates, closes_of, directory, newest_days
 from app.market_data.models import PriceBatch, PriceRefusal, PriceSync
 from app.market_data.plan import TOO_LATE, Item, Plan, Try
 from app.market_data.providers.terms import (
@@ -26,6 +28,7 @@ from app.market_data.providers.terms import (
     Asked,
     Closes,
     Failure,
+    Further,
     NoPrice,
     Provider,
     ProviderError,
@@ -49,6 +52,7 @@ _OVERDUE = timedelta(minutes=10)
 #: PostgreSQL takes a worker for asleep that says nothing for `JOBS_IDLE_TIMEOUT_S`, as when many pages come.
 _SAYS_SOMETHING_AFTER = timedelta(seconds=10)
 _MOST_SHOWN = 20
+_FAILURE_CODES = {Failure.PASSING: "no_answer", Failure.TOO_OFTEN: "too_often", Failure.REFUSED: "keys_refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +91,37 @@ def start_sync(
         return Progress(known.id, None if known.coverage is None else Coverage.from_json(known.coverage))
     session.execute(delete(PriceSync).where(PriceSync.finished_at < now - _KEPT))
     tried: dict[int, list[tuple[date, Try]]] = {}
+    fed: dict[int, date | None] = {}
+    priced_to = newest_days(session) if sources.feeds else {}
     for feed in sources.feeds:
-        for security_id, (day, one) in _read(session, sync_id, feed, sources, now).items():
+        stored = _read(session, sync_id, feed, sources, now)
+        fed |= {security_id: priced_to[security_id] for security_id in stored.priced}
+        for security_id, day, one in _not_believed(feed, stored):
             tried.setdefault(security_id, []).append((day, one))
     # Of two that start at once the second sees what the first asks for.
     session.execute(_ONE_AFTER_ANOTHER)
     sync = session.execute(select(PriceSync).where(PriceSync.id == sync_id)).scalar_one()
     plan = Plan(session, sync, sources, clock)
-    plan.begin(candidates(session, now=plan.now), tried)
+    plan.begin(candidates(session, now=plan.now), tried, fed)
     return _progress(session, sync_id, plan.now)
 
 
 def close_overdue(session: Session, *, now: datetime) -> list[Progress]:
-    """Close syncs of which a job was lost beyond help, so that what they came to is told."""
+    """Close syncs of which a job was lost beyond help, so that what they came to is told.
+
+    One of which a batch is being asked for is left alone: it closes itself, or the next call does.
+    """
     overdue = select(PriceSync.id).where(PriceSync.finished_at.is_(None), PriceSync.deadline < now - _OVERDUE)
     closed = []
     for sync_id in session.scalars(overdue.order_by(PriceSync.id)).all():
-        # The batches first, as those do who ask for one.
+        try:
+            # What was locked of a sync is let go where another batch of it is at work.
+            with session.begin_nested():
+                session.execute(_LOCK_BATCHES, {"sync_id": sync_id})
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            continue
         session.execute(_DROP_BATCHES, {"sync_id": sync_id, "now": now, "reason": TOO_LATE})
         session.execute(_DROP_ITEMS, {"sync_id": sync_id, "reason": TOO_LATE})
         closed.append(_progress(session, sync_id, now))
@@ -137,9 +155,9 @@ def fetch_batch(
     asking = _Asking(session, batch, Plan(session, sync, sources, clock), sources)
     provider = sources.provider(batch.provider)
     if provider is None:
-        asking.give_up("failed", "PRICE_PROVIDERS does not name it any more")
+        asking.give_up("failed", "not_named", "PRICE_PROVIDERS does not name it any more")
     elif asking.plan.now >= sync.deadline:
-        asking.give_up("unasked", TOO_LATE)
+        asking.give_up("unasked", "too_late", TOO_LATE)
     else:
         asking.ask(provider, clock, luck)
     return _progress(session, sync.id, asking.plan.now)
@@ -169,11 +187,12 @@ def give_up_batch(
         sync = session.execute(select(PriceSync).where(PriceSync.id == sync_id)).scalar_one()
         with suppress(redis.RedisError):
             with session.begin_nested():
-                _Asking(session, batch, Plan(session, sync, sources, clock), sources).give_up("failed", error)
+                _Asking(session, batch, Plan(session, sync, sources, clock), sources).give_up("failed", "error", error)
             return _progress(session, sync_id, clock())
     batch.state, batch.error, batch.finished_at = "failed", storable(error), clock()
     session.flush()
-    session.execute(_FAIL_ITEMS, {"batch_id": batch_id, "reason": Try.of(batch.provider, "failed", error).reason})
+    reason = Try.of(batch.provider, "failed", "error", error).reason
+    session.execute(_FAIL_ITEMS, {"batch_id": batch_id, "reason": reason})
     return _progress(session, sync_id, clock())
 
 
@@ -198,18 +217,27 @@ class _Asking:
         paused_s = throttle.paused()
         if open_s := breaker.left() if paused_s else breaker.enter():
             reason = "it failed again and again, and is left alone for a while"
-            self.give_up("failed", reason, again_after_s=max(open_s, paused_s) + spread_s)
+            self.give_up("failed", "left_alone", reason, again_after_s=max(open_s, paused_s) + spread_s)
             return
         if paused_s:
-            self._again(provider, len(asked), paused_s + spread_s, ("unasked", "it says that it is asked too often"))
+            otherwise = ("unasked", "paused", "it says that it is to be asked later")
+            self._again(provider, len(asked), paused_s + spread_s, otherwise)
             return
-        answers, error = self._request(provider, [each for _, each in asked.values()], clock)
+        answers, end = self._request(provider, [each for _, each in asked.values()], clock)
         self.plan.now = clock()
-        left = self._keep(provider, asked, answers, is_whole=error is None)
-        if error is None:
-            breaker.succeed()
-            self._over("done")
+        left = self._keep(provider, asked, answers, is_whole=end is None)
+        if isinstance(end, ProviderError):
+            self._failed(provider, end, left, spread_s)
             return
+        breaker.succeed()
+        if end is not None and left:
+            self.give_up("unasked", "too_late", end)
+        else:
+            self._over("done")
+
+    def _failed(self, provider: Provider, error: ProviderError, left: int, spread_s: float) -> None:
+        """Decide what comes next after a request that failed, and left so many securities waiting."""
+        throttle, breaker = self._sources.throttle(provider), self._sources.breaker(provider)
         self._batch.failures += 1
         self._batch.error = storable(str(error))
         after_s: float | None
@@ -223,6 +251,8 @@ class _Asking:
                 breaker.trip()
                 after_s, is_last = None, True
             case Failure.PASSING:
+                if error.retry_after_s:
+                    throttle.pause(error.retry_after_s)
                 open_s = breaker.fail(at_least_s=error.retry_after_s)
                 backoff_s = (_FIRST_PAUSE_S + spread_s) * 2 ** (self._batch.failures - 1)
                 after_s = max(error.retry_after_s, backoff_s, open_s)
@@ -230,21 +260,21 @@ class _Asking:
         if not left:
             self._over("done")
         elif is_last or after_s is None:
-            self.give_up("failed", error.what, again_after_s=after_s)
+            self.give_up("failed", _FAILURE_CODES[error.failure], error.what, again_after_s=after_s)
         else:
-            self._again(provider, left, after_s, ("failed", error.what))
+            self._again(provider, left, after_s, ("failed", _FAILURE_CODES[error.failure], error.what))
 
-    def _again(self, provider: Provider, securities: int, after_s: float, otherwise: tuple[str, str]) -> None:
+    def _again(self, provider: Provider, securities: int, after_s: float, otherwise: tuple[str, str, str]) -> None:
         """Plan the batch once more, or give it up in a state and for a reason where that is too long to wait."""
         if after_s > _LONGEST_WAIT_S or not self.plan.again(self._batch, provider, securities, after_s=after_s):
             self.give_up(*otherwise, again_after_s=after_s)
 
-    def give_up(self, state: str, reason: str, *, again_after_s: float | None = None) -> None:
+    def give_up(self, state: str, code: str, reason: str, *, again_after_s: float | None = None) -> None:
         """Let other providers have what still waits in the batch, or this one later if a time is given."""
         again_at = None if again_after_s is None else self.plan.after(again_after_s)
         items = self.plan.open_items(self._batch)
         for item in items:
-            item.tried.append(Try.of(self._batch.provider, state, reason, again_at=again_at))
+            item.tried.append(Try.of(self._batch.provider, state, code, reason, again_at=again_at))
         self._over("failed", reason)
         self.plan.place(items)
 
@@ -256,7 +286,8 @@ class _Asking:
             symbol = item.candidate.symbol_at(provider)
             each = None if symbol is None else item.candidate.asked_of(provider, symbol, self.plan.now)
             if each is None:
-                item.tried.append(Try.of(provider.name, "unasked", "it knows it by none of its names any more"))
+                reason = "it knows it by none of its names any more"
+                item.tried.append(Try.of(provider.name, "unasked", "no_name", reason))
                 left.append(item)
             else:
                 asked[item.candidate.security_id] = item, each
@@ -265,16 +296,21 @@ class _Asking:
 
     def _request(
         self, provider: Provider, asked: Sequence[Asked], clock: Callable[[], datetime]
-    ) -> tuple[list[Answer], ProviderError | None]:
-        """Return what a provider answers, and the error that ended it."""
+    ) -> tuple[list[Answer], ProviderError | str | None]:
+        """Return what a provider answers, and what ended it before it was whole: an error, or that it is too late."""
         answers: list[Answer] = []
         said_something_at = clock()
         try:
             for answer in provider.quotes(asked, now=self.plan.now):
-                answers.append(answer)
                 if (now := clock()) - said_something_at >= _SAYS_SOMETHING_AFTER:
                     check_claim(self._session)
                     said_something_at = now
+                if not isinstance(answer, Further):
+                    answers.append(answer)
+                if now >= self.plan.deadline:
+                    return answers, TOO_LATE
+                if isinstance(answer, Further):
+                    self._sources.throttle(provider).spend(provider.terms.cost(1))
         except ProviderError as error:
             return answers, error
         return answers, None
@@ -336,6 +372,7 @@ class _Asking:
                 "provider": provider.name,
                 "symbol": asked[security_id][1].symbol,
                 "reason": storable(answer.why),
+                "reason_code": storable(answer.code or "unknown"),
                 "refused_at": self.plan.now,
             }
             for security_id, answer in without.items()
@@ -343,7 +380,7 @@ class _Asking:
         ]
         if refusals:
             insertion = insert(PriceRefusal).values(refusals)
-            new = {name: insertion.excluded[name] for name in ("symbol", "reason", "refused_at")}
+            new = {name: insertion.excluded[name] for name in ("symbol", "reason", "reason_code", "refused_at")}
             self._session.execute(
                 insertion.on_conflict_do_update(
                     index_elements=[PriceRefusal.security_id, PriceRefusal.provider], set_=new
@@ -360,7 +397,7 @@ def _wanted(
             continue
         item, each = asked[answer.security_id]
         # Of a session that is not over a provider may give the price so far, which is no close.
-        is_open = each.last < answer.price_date <= today_at(item.candidate.calendar, now)
+        is_open = each.last < answer.price_date <= today_at(item.candidate.calendar_at(each.exchange), now)
         first = each.last if closes is Closes.ADJUSTED else each.first
         if answer.price_date >= first and not is_open:
             yield answer
@@ -372,20 +409,29 @@ def _outcome(
     """Return what a security is that was not priced; None where asking for it again can tell."""
     security_id = asked.security_id
     if security_id in stored.doubted and stored.doubted[security_id][0] >= min(asked.last, item.session_day):
-        return Try.of(provider, "quarantined", stored.doubted[security_id][1])
+        return Try.of(provider, "quarantined", stored.doubt_codes[security_id], stored.doubted[security_id][1])
     if security_id in stored.dropped and stored.dropped[security_id][0] >= min(asked.last, item.session_day):
-        return Try.of(provider, "stale", stored.dropped[security_id][1])
+        return Try.of(provider, "stale", "dropped", stored.dropped[security_id][1])
     if without is not None:
-        return Try.of(provider, "refused" if without.is_permanent else "stale", without.why)
+        state, code = ("refused", "unknown") if without.is_permanent else ("stale", "no_close")
+        return Try.of(provider, state, without.code or code, without.why)
     if not is_whole:
         return None
     if security_id in stored.priced:
-        return Try.of(provider, "stale", f"its newest close is of {stored.priced[security_id]}")
-    return Try.of(provider, "stale", "it gave no close of the last session")
+        return Try.of(provider, "stale", "older_close", f"its newest close is of {stored.priced[security_id]}")
+    return Try.of(provider, "stale", "no_close", "it gave no close of the last session")
 
 
-def _read(session: Session, sync_id: int, feed: Feed, sources: Sources, now: datetime) -> dict[int, tuple[date, Try]]:
-    """Read a feed whole, as a batch that is done; return whose newest price there is not believed, and its day."""
+def _not_believed(feed: Feed, stored: Stored) -> Iterator[tuple[int, date, Try]]:
+    """Give the securities whose newest price in a feed is not believed, and its day."""
+    for security_id, (day, why) in stored.doubted.items():
+        yield security_id, day, Try.of(feed.name, "quarantined", stored.doubt_codes[security_id], why)
+    for security_id, (day, why) in stored.dropped.items():
+        yield security_id, day, Try.of(feed.name, "stale", "dropped", why)
+
+
+def _read(session: Session, sync_id: int, feed: Feed, sources: Sources, now: datetime) -> Stored:
+    """Read a feed whole, as a batch that is done; what is of a session that goes on waits for a later sync."""
     batch = PriceBatch(sync_id=sync_id, provider=feed.name, state="done", failures=0, finished_at=now)
     session.add(batch)
     session.flush()
@@ -398,14 +444,11 @@ def _read(session: Session, sync_id: int, feed: Feed, sources: Sources, now: dat
             refusals.append(answer)
         else:
             batch.untracked += 1
-    stored = _store(session, batch, quotes, minor_units=feed.minor_units, sources=sources, now=now)
+    closes, _ = closes_of(session, quotes, now=now)
+    stored = _store(session, batch, closes, minor_units=feed.minor_units, sources=sources, now=now)
     _note_refusals(batch, refusals)
     session.flush()
-    return {
-        security_id: (day, Try.of(feed.name, state, why))
-        for state, found in (("quarantined", stored.doubted), ("stale", stored.dropped))
-        for security_id, (day, why) in found.items()
-    }
+    return stored
 
 
 def _store(
@@ -462,15 +505,24 @@ _ONE_AFTER_ANOTHER = text("SELECT pg_advisory_xact_lock(hashtext('value-partner 
 _IS_OPEN = text("SELECT EXISTS (SELECT FROM price_sync_items WHERE sync_id = :sync_id AND state = 'due')")
 
 _FAIL_ITEMS = text(
-    "UPDATE price_sync_items SET state = 'failed', reason = :reason, batch_id = NULL WHERE batch_id = :batch_id"
+    """
+    UPDATE price_sync_items
+    SET state = 'failed', reason = :reason, reason_code = 'error', batch_id = NULL
+    WHERE batch_id = :batch_id
+    """
 )
 
 _DROP_ITEMS = text(
     """
     UPDATE price_sync_items
-    SET state = 'unasked', reason = :reason, batch_id = NULL
+    SET state = 'unasked', reason = :reason, reason_code = 'too_late', batch_id = NULL
     WHERE sync_id = :sync_id AND state = 'due'
     """
+)
+
+# The batches first, as those do who ask for one.
+_LOCK_BATCHES = text(
+    "SELECT FROM price_batches WHERE sync_id = :sync_id AND state = 'waiting' ORDER BY id FOR UPDATE NOWAIT"
 )
 
 _DROP_BATCHES = text(

@@ -92,8 +92,12 @@ class Throttle:
         wait_s = float(self._run(_RESERVE, tokens, longest_wait_s, _FORGOTTEN_AFTER_S, *rates))
         return None if wait_s < 0 else wait_s
 
+    def spend(self, tokens: int) -> None:
+        """Take tokens for what is asked at once, whether or not they are there: who reserves next waits for them."""
+        self.reserve(tokens, longest_wait_s=_FORGOTTEN_AFTER_S)
+
     def pause(self, seconds: float) -> bool:
-        """Let nobody ask for a while: the provider says that it is asked too often.
+        """Let nobody ask for a while, whatever tokens there are: the provider names a time to come back.
 
         Returns:
             Whether it was not paused already.

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from app.market_data.providers.http import Client
-from app.market_data.providers.terms import Answer, Asked, Limit, Name, Provider, Quote, Terms
+from app.market_data.providers.terms import Answer, Asked, Limit, Name, Provider, Quote, Symbol, Terms
 from app.settings import Settings
 
 
@@ -19,9 +19,9 @@ class FundHouse:
         self.name = name
         self._client = Client(name, url, keys_in="FUND_HOUSE_URL")
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:  # noqa: ARG002 (as providers are asked)
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:  # noqa: ARG002 (as providers are asked)
         """Return the CUSIP."""
-        return next((name.value for name in names if name.scheme == "CUSIP"), None)
+        return next((Symbol(name.value) for name in names if name.scheme == "CUSIP"), None)
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Answer]:  # noqa: ARG002 (as providers are asked)
         """Ask for the newest close of each."""

@@ -20,7 +20,20 @@ import numpy as np
 from alpaca.common.rest import RESTClient
 
 from app.market_data.providers.http import Client, Patience, Reply
-from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Limit, Name, NoPrice, Quote, Refusal, Terms
+from app.market_data.providers.terms import (
+    Answer,
+    Asked,
+    Closes,
+    Failure,
+    Further,
+    Limit,
+    Name,
+    NoPrice,
+    Quote,
+    Refusal,
+    Symbol,
+    Terms,
+)
 from app.settings import Settings
 
 _PATH = "/stocks/bars"
@@ -34,6 +47,8 @@ _CURRENCY = "USD"
 _BATCH = 100
 _PAGE = 10_000
 _MOST_PAGES = 1000
+#: Bars are corrected for some days: a week's sessions are asked for again, and take no page more.
+_AGAIN = 5
 #: Symbols of one request that may be invalid: each costs one more.
 _MOST_INVALID = 10
 #: Requests of a minute that may come at once.
@@ -85,7 +100,7 @@ class AlpacaPrices:
     request that is made anyhow. What is no symbol in its eyes refuses the whole request, by name: it is left out, as
     permanent, and the others are asked for again.
 
-    A request that starts long ago has many pages; the terms count the first.
+    A request that starts long ago has many pages; the terms count the first, and `Further` the others.
     """
 
     name = "alpaca"
@@ -110,6 +125,7 @@ class AlpacaPrices:
             tokens_a_security=0,
             closes=Closes.RAW,
             time_zone=_TIME_ZONE,
+            again=_AGAIN,
         )
         self._feed = feed
         self._client = Client(
@@ -126,13 +142,13 @@ class AlpacaPrices:
         """Close the connection."""
         self._client.close()
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:
         """Return the ticker of a security that trades in dollars on an exchange of the United States."""
         for name in names:
             if name.scheme == "SYMBOL" and name.namespace in _EXCHANGES and currency == _CURRENCY:
                 ticker = _CLASS.sub(r"\1.\2", name.value) if _CLASS.fullmatch(name.value) else name.value
                 if _SYMBOL.fullmatch(ticker):
-                    return ticker
+                    return Symbol(ticker, name.namespace)
         return None
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Answer]:  # noqa: ARG002 (the days have closed)
@@ -144,21 +160,27 @@ class AlpacaPrices:
             ProviderError: a request failed as a whole.
         """
         recent = [one for one in asked if np.busday_count(one.first, one.last) < _PAGE // _BATCH]
-        for together in (recent, [one for one in asked if one not in recent]):
-            if together:
-                yield from self._quotes(together)
+        old = [one for one in asked if one not in recent]
+        if recent:
+            yield from self._quotes(recent)
+        if recent and old:
+            yield Further()
+        if old:
+            yield from self._quotes(old)
 
     def _quotes(self, asked: Sequence[Asked]) -> Iterator[Answer]:
         by_symbol: dict[str, list[Asked]] = {}
         for one in asked:
             by_symbol.setdefault(one.symbol, []).append(one)
-        for _ in range(_MOST_INVALID + 1):
+        for attempt in range(_MOST_INVALID + 1):
+            if attempt:
+                yield Further()
             try:
                 yield from self._bars(by_symbol)
                 return
             except _InvalidSymbolError as error:
                 for one in by_symbol.pop(error.symbol):
-                    yield NoPrice(one.security_id, f"it knows no symbol {one.symbol}", True)
+                    yield NoPrice(one.security_id, f"it knows no symbol {one.symbol}", True, "unknown")
             if not by_symbol:
                 return
         raise self._client.error(f"more than {_MOST_INVALID} symbols of one request are invalid")
@@ -166,6 +188,9 @@ class AlpacaPrices:
     def _bars(self, by_symbol: Mapping[str, Sequence[Asked]]) -> Iterator[Answer]:
         missing = set(by_symbol)
         for page in self._pages(by_symbol):
+            if isinstance(page, Further):
+                yield page
+                continue
             for symbol, bars in page.bars.items():
                 if symbol not in by_symbol:
                     yield Refusal("Alpaca, bars", f"they are of {symbol[:20]!r}, which nobody asked for")
@@ -178,7 +203,7 @@ class AlpacaPrices:
         for symbol in sorted(missing):
             for one in by_symbol[symbol]:
                 why = f"it has no trade of {symbol} in these days: none took place, or it is halted or delisted"
-                yield NoPrice(one.security_id, why, False)
+                yield NoPrice(one.security_id, why, False, "no_close")
 
     def _answers(self, bar: Any, symbol: str, asked: Sequence[Asked], currency: str) -> Iterator[Answer]:
         try:
@@ -191,7 +216,7 @@ class AlpacaPrices:
             if one.first <= day <= one.last:
                 yield Quote(one.security_id, day, close, currency, f"daily bars, {self._feed}", high, low)
 
-    def _pages(self, by_symbol: Mapping[str, Sequence[Asked]]) -> Iterator[_Page]:
+    def _pages(self, by_symbol: Mapping[str, Sequence[Asked]]) -> Iterator[_Page | Further]:
         asked = [one for same in by_symbol.values() for one in same]
         query: dict[str, str | int] = {
             "symbols": ",".join(by_symbol),
@@ -215,6 +240,7 @@ class AlpacaPrices:
                 break
             tokens.add(page.token)
             query["page_token"] = page.token
+            yield Further()
         raise self._client.error(f"its pages do not end after {len(tokens)}")
 
     def _page(self, reply: Reply, by_symbol: Mapping[str, Sequence[Asked]]) -> _Page:

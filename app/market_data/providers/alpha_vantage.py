@@ -5,7 +5,7 @@ Format: https://www.alphavantage.co/documentation/#daily and #symbolsearch.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +15,22 @@ from typing import Any
 
 import numpy as np
 
+from app.market_data.exchanges import currency_of
 from app.market_data.providers.http import Client, Patience
-from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Limit, Name, NoPrice, Quote, Refusal, Terms
+from app.market_data.providers.terms import (
+    Answer,
+    Asked,
+    Closes,
+    Failure,
+    Further,
+    Limit,
+    Name,
+    NoPrice,
+    Quote,
+    Refusal,
+    Symbol,
+    Terms,
+)
 from app.settings import Settings
 
 _PATH = "/query"
@@ -28,18 +42,19 @@ _UNITED_STATES = frozenset(
     ("XNYS", "XNAS", "XNGS", "XNMS", "XNCM", "ARCX", "XASE", "BATS", "IEXG", "OTCM", "PINX", "OOTC")
 )
 _LONDON = "XLON"
-#: The suffixes that the documentation names, by MIC, and the currencies of those exchanges.
+#: The suffixes that the documentation names, by MIC.
 _SUFFIXES = {
-    _LONDON: ("LON", "GBP"),
-    "XTSE": ("TRT", "CAD"),
-    "XTSX": ("TRV", "CAD"),
-    "XETR": ("DEX", "EUR"),
-    "XBOM": ("BSE", "INR"),
-    "XSHG": ("SHH", "CNY"),
-    "XSHE": ("SHZ", "CNY"),
+    **dict.fromkeys(_UNITED_STATES, ""),
+    _LONDON: "LON",
+    "XTSE": "TRT",
+    "XTSX": "TRV",
+    "XETR": "DEX",
+    "XBOM": "BSE",
+    "XSHG": "SHH",
+    "XSHE": "SHZ",
 }
-_CURRENCIES = {"": "USD", **dict(_SUFFIXES.values())}
-_OF_LONDON = f".{_SUFFIXES[_LONDON][0]}"
+_CURRENCIES = {suffix: str(currency_of(mic)) for mic, suffix in _SUFFIXES.items()}
+_OF_LONDON = f".{_SUFFIXES[_LONDON]}"
 
 #: A short answer has the newest 100 days. These are weekdays, and some exchanges trade on a Saturday now and then.
 _SHORT_DAYS = 95
@@ -85,7 +100,7 @@ class AlphaVantage:
     on, and a security that the book has in another one is not asked for. London is different: it quotes in pence (GBX),
     in pounds and in dollars, by the security, and a guess would be wrong by a hundred. What a symbol there is quoted in
     is looked up once, in the `8. currency` of the search that the documentation names for it. That is a second request,
-    which the terms do not count, the first time that this object is asked for a symbol of London; so keep the object.
+    the first time that this object is asked for a symbol of London; so keep the object.
 
     Its refusals come with status 200, as a text under `Note`, `Information` or `Error Message`, which may quote the
     key.
@@ -141,20 +156,18 @@ class AlphaVantage:
         """Close the connection."""
         self._client.close()
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:
         """Return the ticker with its exchange's suffix, of an exchange that trades in the security's currency.
 
         In London any currency may be traded, so it comes last.
         """
         found = {name.namespace: _ticker(name.value) for name in names if name.scheme == "SYMBOL"}
         for mic, ticker in found.items():
-            if ticker and mic in _UNITED_STATES and currency == _CURRENCIES[""]:
-                return ticker
-        for mic, ticker in found.items():
-            if ticker and mic in _SUFFIXES and mic != _LONDON and currency == _SUFFIXES[mic][1]:
-                return f"{ticker}.{_SUFFIXES[mic][0]}"
+            if ticker and mic in _SUFFIXES and mic != _LONDON and currency == currency_of(mic):
+                suffix = _SUFFIXES[mic]
+                return Symbol(f"{ticker}.{suffix}" if suffix else ticker, mic)
         ticker = found.get(_LONDON)
-        return f"{ticker}{_OF_LONDON}" if ticker else None
+        return Symbol(f"{ticker}{_OF_LONDON}", _LONDON) if ticker else None
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Answer]:
         """Ask for the closes of one security.
@@ -167,13 +180,14 @@ class AlphaVantage:
 
     def _quotes(self, asked: Asked, today: date) -> Iterator[Answer]:
         try:
-            currency = self._currency(asked.symbol)
+            currency = yield from self._currency(asked.symbol)
             if currency is None:
-                yield NoPrice(asked.security_id, f"it does not say what {asked.symbol} is quoted in", False)
+                why = f"it does not say what {asked.symbol} is quoted in"
+                yield NoPrice(asked.security_id, why, False, "no_currency")
                 return
-            series = self._series(asked, today)
+            series = yield from self._series(asked, today)
         except _UnknownError:
-            yield NoPrice(asked.security_id, f"it does not know {asked.symbol}", True)
+            yield NoPrice(asked.security_id, f"it does not know {asked.symbol}", True, "unknown")
             return
         if isinstance(series, NoPrice):
             yield series
@@ -193,9 +207,10 @@ class AlphaVantage:
             newest = max(series)[:10]
             has_ended = newest < (asked.last - _ENDED).isoformat()
             why = ": it is delisted, or has another symbol" if has_ended else ""
-            yield NoPrice(asked.security_id, f"its prices of {asked.symbol} end on {newest}{why}", has_ended)
+            why = f"its prices of {asked.symbol} end on {newest}{why}"
+            yield NoPrice(asked.security_id, why, has_ended, "ended" if has_ended else "no_close")
 
-    def _currency(self, symbol: str) -> str | None:
+    def _currency(self, symbol: str) -> Generator[Further, None, str | None]:
         """Return what a symbol is quoted in, None if nobody says."""
         if not symbol.endswith(_OF_LONDON):
             return _CURRENCIES[symbol.partition(".")[2]]
@@ -205,10 +220,12 @@ class AlphaVantage:
             for match in matches if isinstance(matches, list) else ():
                 if isinstance(match, dict) and match.get("1. symbol") == symbol and match.get("8. currency"):
                     self._quoted_in[symbol] = str(match["8. currency"])
-            self._sleep(_PAUSE_S)
+            if self._quoted_in[symbol] is not None:
+                yield Further()
+                self._sleep(_PAUSE_S)
         return self._quoted_in[symbol]
 
-    def _series(self, asked: Asked, today: date) -> dict[str, Any] | NoPrice:
+    def _series(self, asked: Asked, today: date) -> Generator[Further, None, dict[str, Any] | NoPrice]:
         """Return the values of each day, by the day; or why there are none."""
         answer = None
         if self._has_full and np.busday_count(asked.first, today) >= _SHORT_DAYS:
@@ -217,15 +234,17 @@ class AlphaVantage:
             except (_FullCostsMoreError, _UnknownError) as error:
                 # Some symbols have a short answer only, as others have none.
                 self._has_full = not isinstance(error, _FullCostsMoreError)
+                yield Further()
                 self._sleep(_PAUSE_S)
         if answer is None:
             answer = self._ask(_DAILY, symbol=asked.symbol, outputsize=_Size.SHORT.value)
         meta, series = answer.get("Meta Data"), answer.get("Time Series (Daily)")
         if not isinstance(meta, dict) or not isinstance(series, dict) or not series:
-            return NoPrice(asked.security_id, f"its answer for {asked.symbol} holds no prices", False)
+            return NoPrice(asked.security_id, f"its answer for {asked.symbol} holds no prices", False, "no_close")
         answered = str(meta.get("2. Symbol"))
         if answered.upper() != asked.symbol.upper():
-            return NoPrice(asked.security_id, f"it answered for {answered[:20]!r} instead of {asked.symbol}", False)
+            why = f"it answered for {answered[:20]!r} instead of {asked.symbol}"
+            return NoPrice(asked.security_id, why, False, "other_symbol")
         return series
 
     def _ask(self, function: str, **query: str) -> dict[str, Any]:

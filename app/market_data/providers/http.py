@@ -3,14 +3,17 @@
 import json
 import logging
 import math
+import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
+import httpcore
 import httpx
 
 from app.market_data.providers.terms import Failure, ProviderError
@@ -34,7 +37,7 @@ class Patience:
     connect_s: float = 5
     #: Without a byte.
     silence_s: float = 10
-    #: For one answer, from the question on, however steadily its body drips.
+    #: For the whole exchange, from the connection to the last byte, however steadily it drips.
     answer_s: float = 30
     max_bytes: int = 64 * 1024 * 1024
     #: Seconds that only grow.
@@ -53,6 +56,79 @@ class Reply:
     def is_ok(self) -> bool:
         """Whether what was asked for came."""
         return self.status in _OK
+
+
+class _Turn(threading.local):
+    """Until when the exchange lasts that this thread makes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.ends_at = math.inf
+
+    def begin(self, seconds: float) -> None:
+        """Begin one that may last so long."""
+        self.ends_at = self._clock() + seconds
+
+    def is_over(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._clock() >= self.ends_at
+
+    def cut(self, timeout: float | None, error: type[httpcore.TimeoutException]) -> float | None:
+        """Return how long one wait may be: a given time, or what is left.
+
+        Raises:
+            TimeoutException: nothing is left; the error is the one that is named.
+        """
+        left = self.ends_at - self._clock()
+        if left <= 0:
+            raise error
+        return left if timeout is None else min(timeout, left)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection of which no wait goes on after the exchange's end."""
+
+    def __init__(self, stream: httpcore.NetworkStream, turn: _Turn) -> None:
+        self._stream = stream
+        self._turn = turn
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._turn.cut(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._turn.cut(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        timeout = self._turn.cut(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._turn)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Network(httpcore.NetworkBackend):
+    """Makes such connections."""
+
+    def __init__(self, network: httpcore.NetworkBackend, turn: _Turn) -> None:
+        self._network = network
+        self._turn = turn
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        timeout = self._turn.cut(timeout, httpcore.ConnectTimeout)
+        stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _Stream(stream, self._turn)
 
 
 class Client:
@@ -94,6 +170,13 @@ class Client:
             timeout=httpx.Timeout(self._patience.silence_s, connect=self._patience.connect_s),
             limits=httpx.Limits(keepalive_expiry=_KEPT_S),
         )
+        self._turn = _Turn(self._patience.clock)
+        # httpx itself bounds each wait and not their sum. It has no argument for the network, and a transport of one's
+        # own would do without the proxies that the environment names.
+        for transport in (self._http._transport, *self._http._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                pool = transport._pool
+                pool._network_backend = _Network(pool._network_backend, self._turn)
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,10 +220,16 @@ class Client:
         return ProviderError(what, where=self.whom, hint=hint, failure=failure, retry_after_s=retry_after_s)
 
     def _ask(self, method: str, path: str, **options: Any) -> Reply:
-        end = self._patience.clock() + self._patience.answer_s
+        self._turn.begin(self._patience.answer_s)
         try:
             with self._http.stream(method, path, **options) as response:
-                body = self._whole(response, end)
+                body = self._whole(response)
+        except httpx.TimeoutException as error:
+            if self._turn.is_over():
+                what = f"its answer is not whole after {self._patience.answer_s:g} seconds"
+            else:
+                what = f"it gave no whole answer ({type(error).__name__})"
+            raise self.error(what) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # A library's own words may quote the address.
             raise self.error(f"it gave no whole answer ({type(error).__name__})") from None
@@ -157,14 +246,12 @@ class Client:
             raise self.error(f"it failed with status {status}", retry_after_s=self._pause(response.headers))
         return Reply(status, body, response.headers)
 
-    def _whole(self, response: httpx.Response, end: float) -> bytes:
+    def _whole(self, response: httpx.Response) -> bytes:
         body = bytearray()
         for part in response.iter_bytes():
             body += part
             if len(body) > self._patience.max_bytes:
                 raise self.error(f"its answer has more than {self._patience.max_bytes:,} bytes")
-            if self._patience.clock() > end:
-                raise self.error(f"its answer is not whole after {self._patience.answer_s:g} seconds")
         return bytes(body)
 
     def _pause(self, headers: Mapping[str, str]) -> float:

@@ -61,6 +61,9 @@ class Terms:
     time_zone: str = "UTC"
     #: How long after an exchange's close its closing prices are there.
     delay: timedelta = timedelta(minutes=20)
+    #: So many sessions up to the newest price are asked for again, for what was corrected since: of a provider to whom
+    #: more days are no more requests.
+    again: int = 0
 
     def cost(self, securities: int) -> int:
         """Return the tokens that one request for so many securities takes."""
@@ -80,6 +83,15 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class Symbol:
+    """What a provider calls a security."""
+
+    text: str
+    #: The MIC of the exchange whose close it gives under it; empty where it does not say, as of an ISIN.
+    exchange: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A security whose closing prices are asked for, of the days from `first` to `last`."""
 
@@ -92,6 +104,8 @@ class Asked:
     first: date
     #: The newest day whose session has closed.
     last: date
+    #: The exchange whose sessions these are, by MIC, as its `symbol` said.
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +140,16 @@ class NoPrice:
     why: str
     #: It will have none the next time either: it is delisted, or the provider does not know it.
     is_permanent: bool
+    #: What `why` is, in a word that is the same for all securities; empty: `unknown` if it is permanent, or `no_close`.
+    code: str = ""
 
 
-Answer = Quote | Refusal | NoPrice
+@dataclass(frozen=True, slots=True)
+class Further:
+    """One more request follows than the terms count: it costs as much as one for one security."""
+
+
+Answer = Quote | Refusal | NoPrice | Further
 
 
 class Failure(Enum):
@@ -165,14 +186,14 @@ class Provider(Protocol):
     def terms(self) -> Terms:
         """What it declares of itself."""
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:
         """Return what it calls a security that has these names today; None if it can't have it."""
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Answer]:
         """Ask for securities in one go, at most a batch of them.
 
         What is said of a security that was not asked for is left out by the caller. A security for which nothing comes
-        has no price this time.
+        has no price this time. Before each request but the first comes `Further`; the caller may stop at any answer.
 
         Raises:
             ProviderError: the request failed as a whole; what was given before may be kept.

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from app.errors import BadInputError
+from app.market_data.exchanges import by_currency
 from app.market_data.providers.http import Patience
 from app.market_data.providers.terms import (
     Answer,
@@ -30,6 +31,7 @@ from app.market_data.providers.terms import (
     NoPrice,
     ProviderError,
     Quote,
+    Symbol,
     Terms,
 )
 from app.settings import Settings
@@ -70,7 +72,7 @@ class Yahoo:
     terms = Terms(
         batch_size=1,
         # Yahoo states none, and shuts out who asks too often; this is what is thought to go unnoticed.
-        limits=(Limit(tokens=30, window=timedelta(minutes=1), burst=30),),
+        limits=(Limit.at_most(30, timedelta(minutes=1)),),
         minor_units=MappingProxyType({"GBp": ("GBP", 100), "ILA": ("ILS", 100), "ZAc": ("ZAR", 100)}),
         closes=Closes.ADJUSTED,
         delay=timedelta(minutes=30),
@@ -105,16 +107,17 @@ class Yahoo:
             self._session.close()
             self._session = self._cookie_page = None
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:  # noqa: ARG002 (the exchange says which)
-        """Return Yahoo's symbol of the first name whose exchange Yahoo has."""
-        for name in names:
-            suffix = _SUFFIXES.get(name.namespace) if name.scheme == "SYMBOL" else None
-            if suffix is not None:
-                symbol = re.sub(r"[./ ]", "-", name.value.rstrip("."))
-                if name.namespace == _HONG_KONG and symbol.isdecimal():
-                    symbol = f"{int(symbol):04}"
-                return f"{symbol}.{suffix}" if suffix else symbol
-        return None
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:
+        """Return Yahoo's symbol at an exchange that it has, first at one that quotes in the security's currency."""
+        symbols = {name.namespace: name.value for name in names if name.scheme == "SYMBOL"}
+        found = {mic: symbol for mic, symbol in symbols.items() if mic in _SUFFIXES}
+        if not found:
+            return None
+        mic = by_currency(found, currency)[0]
+        symbol, suffix = re.sub(r"[./ ]", "-", found[mic].rstrip(".")), _SUFFIXES[mic]
+        if mic == _HONG_KONG and symbol.isdecimal():
+            symbol = f"{int(symbol):04}"
+        return Symbol(f"{symbol}.{suffix}" if suffix else symbol, mic)
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Answer]:
         """Ask for each security's chart up to `now`, for the splits until then.
@@ -129,7 +132,10 @@ class Yahoo:
         chart = self._chart(asked, now)
         if error := chart.get("error"):
             description = str(error.get("description") or error.get("code"))
-            yield NoPrice(asked.security_id, f"Yahoo says: {description}", is_permanent=error.get("code") == _NOT_FOUND)
+            is_unknown = error.get("code") == _NOT_FOUND
+            yield NoPrice(
+                asked.security_id, f"Yahoo says: {description}", is_unknown, "unknown" if is_unknown else "no_close"
+            )
             return
         try:
             result = chart["result"][0]
@@ -141,15 +147,16 @@ class Yahoo:
             split = max(splits, default=date.min)
         except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
             raise self._error(f"its answer has not the form of a chart ({error!r})") from None
-        why = f"Yahoo has no close from {asked.first} to {asked.last}"
+        code, why = "no_close", f"Yahoo has no close from {asked.first} to {asked.last}"
         wanted = {day: prices for day, prices in days.items() if asked.first <= day <= asked.last}
         usable = {day: prices for day, prices in wanted.items() if day >= split}
         if wanted and not usable:
+            code = "split"
             why = f"Yahoo's closes from {asked.first} to {asked.last} are divided by the split of {split}"
         if not isinstance(symbol, str) or symbol.upper() != asked.symbol.upper():
-            why, usable = f"asked for {asked.symbol}, Yahoo answers for {symbol}", {}
+            code, why, usable = "other_symbol", f"asked for {asked.symbol}, Yahoo answers for {symbol}", {}
         elif not isinstance(currency, str) or not currency:
-            why, usable = "Yahoo does not say in which currency it is", {}
+            code, why, usable = "no_currency", "Yahoo does not say in which currency it is", {}
         for day, prices in sorted(usable.items()):
             yield Quote(
                 security_id=asked.security_id,
@@ -161,7 +168,7 @@ class Yahoo:
                 low=prices.get("low"),
             )
         if not usable:
-            yield NoPrice(asked.security_id, why, is_permanent=False)
+            yield NoPrice(asked.security_id, why, False, code)
 
     def _chart(self, asked: Asked, now: datetime) -> Mapping[str, Any]:
         # Exchanges are up to 14 hours from UTC.

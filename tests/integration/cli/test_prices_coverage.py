@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from app.market_data.models import PriceBatch, PriceSync, PriceSyncItem
 from app.market_data.providers.price_folder import PriceFolder
@@ -61,9 +61,13 @@ def test_all_that_is_due_and_priced_needs_nobody(session):
         f"Sync {sync_id} of 2026-03-10 22:00 UTC is over: 2 of 2 securities that were due are priced.",
         "2 are tracked. New prices: 1,234; put into quarantine: 0.",
         "",
-        "By provider",
-        "provider batches failures due priced new prices untracked refused",
-        "alpaca 1 0 2 1,234 0 0",
+        "Due securities by provider",
+        "provider priced stale quarantined refused failed unasked",
+        "alpaca 2 0 0 0 0 0",
+        "",
+        "What came",
+        "provider batches failures new prices untracked can't be used",
+        "alpaca 1 0 1,234 0 0",
     ]
 
 
@@ -89,6 +93,19 @@ def test_what_was_not_priced_is_told_by_provider_and_reason_with_its_securities(
         narrow = run("prices", "coverage", COLUMNS=width).stdout
         assert max(len(text) for text in narrow.splitlines()) <= int(width)
         assert "S-19 and 10 more" in " ".join(narrow.split())
+
+
+def test_many_words_of_one_kind_are_one_reason_with_an_example(session):
+    outcomes = {f"S-{number:02}": ("stale", "alpaca", f"no trade of S-{number:02}") for number in range(60)}
+    sync_id = a_sync(session, outcomes)
+    session.execute(update(PriceSyncItem).values(reason_code="no_close"))
+    session.commit()
+    told = lines(run("prices", "coverage", str(sync_id)).stdout)
+    assert "alpaca 0 60 0 0 0 0" in told
+    (reason,) = [text for text in told if text.startswith("stale")]
+    assert reason.startswith("stale no_close 60 alpaca for example: no trade of S-00 S-00, S-01, ")
+    assert reason.endswith("S-19 and 40 more")
+    assert max(len(text) for text in run("prices", "coverage", COLUMNS="80").stdout.splitlines()) <= 80
 
 
 def test_of_very_many_reasons_the_rest_is_counted(session):
@@ -130,12 +147,12 @@ def test_a_doubtful_close_from_a_file_is_told_as_that(session, read):
     read("2026-03-09,CUSIP,C-A,,50,USD\n")
     told = run("prices", "coverage")
     assert told.returncode == 1
-    assert line(told.stdout, "quarantined", "files").startswith("quarantined 1 files 50 is 0.5 times the close of")
+    assert line(told.stdout, "quarantined", "jump").startswith("quarantined jump 1 files 50 is 0.5 times the close of")
     run("prices", "quarantine", "drop", "1", "--reason", "half of it")
     read("2026-03-09,CUSIP,C-A,,50,USD\n")
     told = run("prices", "coverage")
     assert told.returncode == 0
-    assert line(told.stdout, "stale", "files").endswith(": half of it A")
+    assert line(told.stdout, "stale", "dropped").endswith(": half of it A")
 
 
 def test_an_older_sync_is_shown_by_its_number(session):
@@ -187,14 +204,14 @@ def test_a_sync_is_a_job_whether_or_not_the_broker_answers(session, celery_app):
 def test_a_sync_that_is_waited_for_ends_with_what_it_came_to(session, folder, worker):
     make.security(session, "A")
     session.commit()
-    today = datetime.now(UTC).date()
-    (folder / "p.csv").write_text(f"{HEADER}{today},CUSIP,C-A,,12.34,USD\n")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    (folder / "p.csv").write_text(f"{HEADER}{yesterday},CUSIP,C-A,,12.34,USD\n")
     worker()
     done = run("prices", "sync", "--wait")
     assert (done.returncode, done.stderr) == (0, "")
     told = lines(done.stdout)
-    assert told[0].endswith("is over: 0 of 0 securities that were due are priced.")
-    assert "files 1 0 0 1 0 0" in told
+    assert told[0].endswith("is over: 1 of 1 securities that were due are priced.")
+    assert [text for text in told if text.startswith("files")] == ["files 1 0 0 0 0 0", "files 1 0 1 0 0"]
     (folder / "p.csv").write_text("nonsense")
     again = run("prices", "sync", "--wait")
     assert again.returncode == 1

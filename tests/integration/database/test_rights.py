@@ -1,7 +1,7 @@
 """What the app may do in the database when it does not own it: all that it does, and nothing else."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -94,7 +94,8 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
         security = make.security(session, "PRICED", cusip="C-PRICED")
     (tmp_path / "prices").mkdir()
     header = "date,scheme,identifier,namespace,price,currency\n"
-    (tmp_path / "prices" / "p.csv").write_text(f"{header}{datetime.now(UTC).date()},CUSIP,C-PRICED,,12.34,USD\n")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    (tmp_path / "prices" / "p.csv").write_text(f"{header}{yesterday},CUSIP,C-PRICED,,12.34,USD\n")
     celery_app.send_task("app.tasks.reconciliation.sync_market_data").get(timeout=60)
     assert query("SELECT version FROM prices WHERE security_id = :id", id=security) == [(1,)]
     # Prices of other months, whose tables are not there yet.

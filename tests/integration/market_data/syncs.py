@@ -24,6 +24,7 @@ from app.market_data.providers.terms import (
     Provider,
     ProviderError,
     Quote,
+    Symbol,
     Terms,
 )
 from app.market_data.sources import Feed
@@ -110,17 +111,24 @@ class FundHouse:
         closes: Closes = Closes.RAW,
         delay: timedelta = timedelta(minutes=20),
         time_zone: str = "UTC",
+        exchanges: Sequence[str] | None = None,
+        again: int = 0,
     ) -> None:
         self.name = name
-        self.terms = Terms(batch_size, limits, closes=closes, delay=delay, time_zone=time_zone)
+        self.terms = Terms(batch_size, limits, closes=closes, delay=delay, time_zone=time_zone, again=again)
         #: Replaced by tests.
         self.answer: Answers = answer or closes_of
         self.asked: list[list[Asked]] = []
         self.asked_at: list[datetime] = []
         self._scheme = scheme
+        #: It knows the symbols of these, and nothing else.
+        self._exchanges = exchanges
 
-    def symbol(self, names: Sequence[Name], currency: str) -> str | None:  # noqa: ARG002 (as providers are asked)
-        return next((name.value for name in names if name.scheme == self._scheme), None)
+    def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:  # noqa: ARG002 (as providers are asked)
+        if self._exchanges is not None:
+            found = (name for name in names if name.scheme == "SYMBOL" and name.namespace in self._exchanges)
+            return next((Symbol(name.value, name.namespace) for name in found), None)
+        return next((Symbol(name.value) for name in names if name.scheme == self._scheme), None)
 
     def quotes(self, asked: Sequence[Asked], *, now: datetime) -> Iterator[Answer]:
         self.asked.append(list(asked))

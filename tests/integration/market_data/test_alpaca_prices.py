@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 
 from app.market_data.providers.alpaca import AlpacaPrices, from_settings
 from app.market_data.providers.http import Patience
-from app.market_data.providers.terms import Answer, Asked, Failure, NoPrice, ProviderError, Quote, Refusal
+from app.market_data.providers.terms import (
+    Answer,
+    Asked,
+    Failure,
+    Further,
+    NoPrice,
+    ProviderError,
+    Quote,
+    Refusal,
+    Symbol,
+)
 from app.settings import load_settings
 from tests.api_server import Provider, Question, Reply, provider
 from tests.integration.market_data.asking import asked, name
@@ -80,7 +90,8 @@ def exchange(*known: str, invalid: tuple[str, ...] = (), close: str = "1") -> Ca
 
 
 def ask(alpaca: AlpacaPrices, *some: Asked) -> list[Answer]:
-    return list(alpaca.quotes(some or [asked("PINE", DAY)], now=NOW))
+    answers = alpaca.quotes(some or [asked("PINE", DAY)], now=NOW)
+    return [answer for answer in answers if not isinstance(answer, Further)]
 
 
 def failed(alpaca: AlpacaPrices, *some: Asked) -> ProviderError:
@@ -211,9 +222,10 @@ def test_what_came_before_a_page_that_fails_is_given(server: Provider, alpaca: A
     server.answer = lambda _: next(replies)
     answers = alpaca.quotes([asked("OAK", DAY), asked("PINE", DAY, security_id=2)], now=NOW)
 
-    assert next(answers).security_id == 1
+    given: list[Answer] = []
     with pytest.raises(ProviderError, match="status 500"):
-        next(answers)
+        given.extend(answers)
+    assert [(type(answer), getattr(answer, "security_id", None)) for answer in given] == [(Quote, 1), (Further, None)]
 
 
 def test_each_security_gets_its_own_days(server: Provider, alpaca: AlpacaPrices) -> None:
@@ -259,7 +271,7 @@ def test_a_symbol_without_a_bar_may_have_one_the_next_day(server: Provider, alpa
     assert quote.security_id == 2
     # Not traded, halted and delisted all look like this.
     assert missing == NoPrice(
-        1, "it has no trade of GONE in these days: none took place, or it is halted or delisted", False
+        1, "it has no trade of GONE in these days: none took place, or it is halted or delisted", False, "no_close"
     )
 
 
@@ -289,7 +301,7 @@ def test_symbols_that_are_none_do_not_cost_the_others_their_prices(server: Provi
 def test_a_batch_of_nothing_but_invalid_symbols_ends(server: Provider, alpaca: AlpacaPrices) -> None:
     server.answer = exchange(invalid=("NOT.ONE",))
 
-    assert ask(alpaca, asked("NOT.ONE", DAY)) == [NoPrice(1, "it knows no symbol NOT.ONE", True)]
+    assert ask(alpaca, asked("NOT.ONE", DAY)) == [NoPrice(1, "it knows no symbol NOT.ONE", True, "unknown")]
 
 
 def test_very_many_invalid_symbols_do_not_use_up_the_plan(server: Provider, alpaca: AlpacaPrices) -> None:
@@ -298,12 +310,39 @@ def test_very_many_invalid_symbols_do_not_use_up_the_plan(server: Provider, alpa
 
     answers = alpaca.quotes([asked(symbol, DAY, security_id=place) for place, symbol in enumerate(symbols)], now=NOW)
 
-    given_up: list[Answer] = []
+    given: list[Answer] = []
     with pytest.raises(ProviderError, match="are invalid") as caught:
-        given_up.extend(answers)
+        given.extend(answers)
     assert caught.value.failure is Failure.PASSING
+    assert given[1::2] == [Further()] * 10
+    given_up = given[::2]
     assert len(server.asked) == len(given_up) == 11
     assert all(isinstance(answer, NoPrice) and answer.is_permanent for answer in given_up)
+
+
+def test_each_request_after_the_first_is_announced(server: Provider, alpaca: AlpacaPrices) -> None:
+    """They are counted in the limit, and may be stopped."""
+    second_page = iter([page({"OAK": [bar(DAY)]}, "b2s="), page({"ELM": [bar(DAY)]})])
+
+    def answer(question: Question) -> Reply:
+        return (
+            next(second_page)
+            if "OAK" in question.query["symbols"]
+            else exchange("PINE", invalid=("NOT.ONE",))(question)
+        )
+
+    server.answer = answer
+    recent = [asked(symbol, DAY, security_id=place) for place, symbol in enumerate(["PINE", "NOT.ONE"])]
+    old = [asked(symbol, "2005-01-03", DAY, security_id=place) for place, symbol in enumerate(["OAK", "ELM"], start=2)]
+
+    requests = []
+    for one in alpaca.quotes([*recent, *old], now=NOW):
+        requests += [len(server.asked)] if isinstance(one, Further) else []
+    assert (requests, len(server.asked)) == ([1, 2, 3], 4)
+
+
+def test_the_closes_of_a_week_are_asked_for_again(alpaca: AlpacaPrices) -> None:
+    assert alpaca.terms.again == 5
 
 
 def test_an_invalid_symbol_that_nobody_asked_for_needs_a_person(server: Provider, alpaca: AlpacaPrices) -> None:
@@ -456,14 +495,16 @@ def test_an_answer_that_does_not_end_is_not_waited_for(server: Provider, reply: 
 def test_a_security_is_called_by_its_ticker_in_the_united_states(
     alpaca: AlpacaPrices, mic: str, ticker: str, currency: str, symbol: str | None
 ) -> None:
-    assert alpaca.symbol([name("US0000000001", "", "ISIN"), name(ticker, mic)], currency) == symbol
+    assert alpaca.symbol([name("US0000000001", "", "ISIN"), name(ticker, mic)], currency) == (
+        Symbol(symbol, mic) if symbol else None
+    )
 
 
 @given(tickers=st.lists(st.text(alphabet="AZ09.-/ ,é"), min_size=1, max_size=5))
 def test_no_ticker_of_the_book_breaks_the_list_of_symbols(unasked: AlpacaPrices, tickers: list[str]) -> None:
     symbols = [unasked.symbol([name(ticker, "XNYS")], "USD") for ticker in tickers]
 
-    known = [symbol for symbol in symbols if symbol]
+    known = [symbol.text for symbol in symbols if symbol]
     assert ",".join(known).split(",") == (known or [""])
 
 

@@ -16,7 +16,17 @@ import pytest
 
 from app.market_data.providers.alpha_vantage import AlphaVantage, from_settings
 from app.market_data.providers.http import Patience
-from app.market_data.providers.terms import Answer, Asked, Failure, NoPrice, ProviderError, Quote, Refusal
+from app.market_data.providers.terms import (
+    Answer,
+    Asked,
+    Failure,
+    Further,
+    NoPrice,
+    ProviderError,
+    Quote,
+    Refusal,
+    Symbol,
+)
 from app.settings import load_settings
 from tests.api_server import Provider, Question, Reply, provider
 from tests.integration.market_data.asking import asked, name
@@ -124,7 +134,8 @@ def always(reply: Reply) -> Callable[[Question], Reply]:
 
 
 def ask(alpha_vantage: AlphaVantage, one: Asked | None = None) -> list[Answer]:
-    return list(alpha_vantage.quotes([one or asked("PINE", DAY)], now=NOW))
+    answers = alpha_vantage.quotes([one or asked("PINE", DAY)], now=NOW)
+    return [answer for answer in answers if not isinstance(answer, Further)]
 
 
 def failed(alpha_vantage: AlphaVantage, one: Asked | None = None) -> ProviderError:
@@ -233,7 +244,7 @@ def test_what_it_says_instead_of_prices_is_told_apart(
 def test_an_unknown_symbol_is_told_from_one_that_fails_for_now(server: Provider, alpha_vantage: AlphaVantage) -> None:
     server.answer = always(says(UNKNOWN, "Error Message"))
 
-    assert ask(alpha_vantage) == [NoPrice(1, "it does not know PINE", True)]
+    assert ask(alpha_vantage) == [NoPrice(1, "it does not know PINE", True, "unknown")]
 
 
 def test_a_delisted_symbol_is_told_from_one_whose_day_is_not_there_yet(
@@ -241,11 +252,11 @@ def test_a_delisted_symbol_is_told_from_one_whose_day_is_not_there_yet(
 ) -> None:
     server.answer = always(Reply(series("PINE", {"2025-12-30": "3", "2025-12-29": "2"})))
     assert ask(alpha_vantage) == [
-        NoPrice(1, "its prices of PINE end on 2025-12-30: it is delisted, or has another symbol", True)
+        NoPrice(1, "its prices of PINE end on 2025-12-30: it is delisted, or has another symbol", True, "ended")
     ]
 
     server.answer = always(Reply(series("PINE", {"2026-01-29": "3"})))
-    assert ask(alpha_vantage) == [NoPrice(1, "its prices of PINE end on 2026-01-29", False)]
+    assert ask(alpha_vantage) == [NoPrice(1, "its prices of PINE end on 2026-01-29", False, "no_close")]
 
 
 def test_the_last_closes_before_a_delisting_are_given(server: Provider, alpha_vantage: AlphaVantage) -> None:
@@ -259,7 +270,7 @@ def test_the_last_closes_before_a_delisting_are_given(server: Provider, alpha_va
 def test_an_answer_for_another_symbol_is_not_believed(server: Provider, alpha_vantage: AlphaVantage) -> None:
     server.answer = always(Reply(series("SPRUCE", {DAY: "1"})))
 
-    assert ask(alpha_vantage) == [NoPrice(1, "it answered for 'SPRUCE' instead of PINE", False)]
+    assert ask(alpha_vantage) == [NoPrice(1, "it answered for 'SPRUCE' instead of PINE", False, "other_symbol")]
 
 
 def test_a_symbol_in_small_letters_is_the_same(server: Provider, alpha_vantage: AlphaVantage) -> None:
@@ -272,7 +283,7 @@ def test_a_symbol_in_small_letters_is_the_same(server: Provider, alpha_vantage: 
 def test_an_answer_without_prices_is_no_price_for_now(server: Provider, alpha_vantage: AlphaVantage, body: str) -> None:
     server.answer = always(Reply(body))
 
-    assert ask(alpha_vantage) == [NoPrice(1, "its answer for PINE holds no prices", False)]
+    assert ask(alpha_vantage) == [NoPrice(1, "its answer for PINE holds no prices", False, "no_close")]
 
 
 @pytest.mark.parametrize("close", ["", "None", "-1.0", "1e3", "NaN", "1,000.00", "1" * 19])
@@ -322,7 +333,9 @@ def test_a_day_without_all_its_values_is_refused(server: Provider, alpha_vantage
 def test_a_security_is_called_by_its_ticker_and_the_suffix_of_its_exchange(
     alpha_vantage: AlphaVantage, mic: str, ticker: str, currency: str, symbol: str | None
 ) -> None:
-    assert alpha_vantage.symbol([name("US0000000001", "", "ISIN"), name(ticker, mic)], currency) == symbol
+    assert alpha_vantage.symbol([name("US0000000001", "", "ISIN"), name(ticker, mic)], currency) == (
+        Symbol(symbol, mic) if symbol else None
+    )
 
 
 def test_of_several_exchanges_the_one_that_trades_in_the_securitys_currency_is_asked(
@@ -331,9 +344,9 @@ def test_of_several_exchanges_the_one_that_trades_in_the_securitys_currency_is_a
     names = [name("SHOP", "XLON"), name("SHOP", "XTSE"), name("SHOP", "XNYS")]
 
     assert [alpha_vantage.symbol(names, currency) for currency in ("USD", "CAD", "GBP")] == [
-        "SHOP",
-        "SHOP.TRT",
-        "SHOP.LON",
+        Symbol("SHOP", "XNYS"),
+        Symbol("SHOP.TRT", "XTSE"),
+        Symbol("SHOP.LON", "XLON"),
     ]
     assert alpha_vantage.symbol([name("US0000000001", "", "ISIN")], "USD") is None
 
@@ -386,7 +399,7 @@ def test_a_symbol_of_london_whose_currency_nobody_states_gets_no_price(
 
     for _ in range(2):
         assert ask(alpha_vantage, asked("OAK.LON", DAY, currency="GBP")) == [
-            NoPrice(1, "it does not say what OAK.LON is quoted in", False)
+            NoPrice(1, "it does not say what OAK.LON is quoted in", False, "no_currency")
         ]
     assert len(server.asked) == 1
 
@@ -405,7 +418,10 @@ def test_a_second_request_for_one_security_waits_for_its_pace_of_one_a_second(se
 
     server.answer = answer
 
-    assert len(ask(alpha_vantage, asked("OAK.LON", "2005-01-03", DAY))) == 1
+    answers = list(alpha_vantage.quotes([asked("OAK.LON", "2005-01-03", DAY)], now=NOW))
+    # Each but the first is announced, so that it is counted in the limits.
+    assert [type(answer) for answer in answers] == [Further, Further, Quote]
+    assert len(server.asked) == 3
     assert len(waits) == 2
     assert min(waits) > 1
     alpha_vantage.close()

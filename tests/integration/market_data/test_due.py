@@ -1,5 +1,6 @@
 """What is due: the close of a session that is over and that nobody has given yet."""
 
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from app.book import Security
-from app.market_data.providers.terms import Asked, Limit
+from app.market_data.providers.terms import Answer, Asked, Limit
 from tests import factories as make
 from tests.integration.market_data.syncs import Clock, FundHouse, done, no_prices, quote, sources, sync, work
 
@@ -96,6 +97,97 @@ def test_the_day_of_a_security_on_an_exchange_is_the_exchange_s(
     listed(session, "A", "XNYS", priced_to=date(2026, 3, 10))
     (asked,) = asked_at(engine, broker, at("2026-03-11", "20:20"), time_zone="Asia/Tokyo")
     assert asked.last == date(2026, 3, 11)
+
+
+def dual(session: Session, *exchanges: str, currency: str = "USD", priced_to: date = date(2026, 3, 10)) -> int:
+    """Write a security that is listed on several exchanges."""
+    security_id = make.security(session, "DUA", currency=currency)
+    for exchange in exchanges:
+        make.identifier(session, security_id, f"DUA-{exchange}", scheme="SYMBOL", namespace=exchange)
+    make.price(session, security_id, priced_to, "10", currency=currency)
+    session.commit()
+    return security_id
+
+
+@pytest.mark.parametrize("other", ["XLON", "XHKG", "XASX", "XTKS"])
+def test_the_sessions_are_those_of_the_exchange_whose_symbol_the_provider_asks_for(
+    session: Session, engine: Engine, broker: redis.Redis, other: str
+) -> None:
+    dual(session, other, "XNYS")
+
+    def so_far(asked: Sequence[Asked]) -> Iterator[Answer]:
+        return (quote(each, "9", price_date=date(2026, 3, 11)) for each in asked)
+
+    house = FundHouse(exchanges=["XNYS"], answer=so_far)
+    of = sources(providers=[house], client=broker)
+    # The other exchange has closed; New York, where it is one in the afternoon, has not.
+    assert done(engine, of, Clock(broker, at("2026-03-11", "17:00"))).due == 0
+    assert house.asked == []
+
+    house.answer = lambda asked: (quote(each, "10.5") for each in asked)
+    assert done(engine, of, Clock(broker, at("2026-03-11", "22:00"))).priced == 1
+    assert [(each.symbol, each.exchange, each.last) for each in house.asked[0]] == [
+        ("DUA-XNYS", "XNYS", date(2026, 3, 11))
+    ]
+    query = "SELECT price::text FROM prices WHERE price_date = '2026-03-11'"
+    assert make.rows(session, query) == [("10.5",)]
+
+
+@pytest.mark.parametrize("other", ["XLON", "XASX"])
+def test_a_price_of_the_exchange_s_open_session_is_no_close_though_another_has_closed(
+    session: Session, engine: Engine, broker: redis.Redis, other: str
+) -> None:
+    dual(session, other, "XNYS", priced_to=date(2026, 3, 9))
+
+    def talkative(asked: Sequence[Asked]) -> Iterator[Answer]:
+        yield quote(asked[0], "10.2")
+        yield quote(asked[0], "10.4", price_date=date(2026, 3, 11))
+
+    house = FundHouse(exchanges=["XNYS"], answer=talkative)
+    coverage = done(engine, sources(providers=[house], client=broker), Clock(broker, at("2026-03-11", "17:00")))
+    assert (coverage.priced, coverage.new_prices, coverage.doubted) == (1, 1, 0)
+    query = "SELECT price_date::text FROM prices ORDER BY price_date"
+    assert make.rows(session, query) == [("2026-03-09",), ("2026-03-10",)]
+
+
+def test_each_provider_has_the_sessions_of_its_own_symbol_s_exchange(
+    session: Session, engine: Engine, broker: redis.Redis
+) -> None:
+    """New York keeps a holiday; London does not."""
+    dual(session, "XLON", "XNYS", priced_to=date(2026, 7, 1))
+    new_york = FundHouse("new-york", exchanges=["XNYS"], answer=no_prices)
+    london = FundHouse("london", exchanges=["XLON"], answer=no_prices)
+    done(engine, sources(providers=[new_york, london], client=broker), Clock(broker, at("2026-07-03", "22:00")))
+    assert [house.asked[0][0].last for house in (new_york, london)] == [date(2026, 7, 2), date(2026, 7, 3)]
+
+
+@pytest.mark.parametrize(("currency", "last"), [("USD", date(2026, 7, 2)), ("GBP", date(2026, 7, 3))])
+def test_where_no_exchange_is_asked_the_security_s_is_one_that_quotes_in_its_currency(
+    session: Session, engine: Engine, broker: redis.Redis, currency: str, last: date
+) -> None:
+    dual(session, "XLON", "XNYS", currency=currency, priced_to=date(2026, 7, 1))
+    (asked,) = asked_at(engine, broker, at("2026-07-03", "22:00"))
+    assert (asked.exchange, asked.last) == ("", last)
+
+
+@pytest.mark.parametrize(
+    ("priced_to", "first"),
+    [
+        ("2026-03-10", "2026-03-04"),
+        # A day that is no session counts as the one before it.
+        ("2026-03-08", "2026-03-02"),
+        # Not before a year ago, nor in years that no calendar has.
+        ("2025-03-12", "2025-03-10"),
+        ("2020-01-06", "2025-03-10"),
+        ("1900-01-01", "2025-03-10"),
+    ],
+)
+def test_a_provider_that_may_be_asked_for_more_days_is_asked_again_for_the_last_sessions(
+    session: Session, engine: Engine, broker: redis.Redis, priced_to: str, first: str
+) -> None:
+    listed(session, "A", "XNYS", priced_to=date.fromisoformat(priced_to))
+    (asked,) = asked_at(engine, broker, at("2026-03-11", "22:00"), exchanges=["XNYS"], again=5)
+    assert (asked.first, asked.last) == (date.fromisoformat(first), date(2026, 3, 11))
 
 
 def test_what_was_never_priced_is_asked_for_with_the_last_month_and_what_was_for_all_it_lacks_of_a_year(

@@ -281,10 +281,57 @@ def test_a_slow_drip_ends_though_each_byte_comes_in_time(server: Provider, clien
     assert server.connections == 1
 
 
-def test_an_answer_of_any_length_of_time_that_is_allowed_is_taken(
-    server: Provider, client: Callable[..., Client]
+def test_headers_that_drip_end_as_well(server: Provider, client: Callable[..., Client]) -> None:
+    server.answer = always(Reply('{"price": 1}', headers_drip_s=0.001))
+    patience = Patience(answer_s=300, clock=itertools.count(step=10).__next__)
+
+    error = refused(client(patience))
+
+    assert (error.failure, error.what) == (Failure.PASSING, "its answer is not whole after 300 seconds")
+    server.answer = always(Reply('{"price": 1}'))
+    assert client(patience).get("/prices").is_ok
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply('{"price": 1}', headers={"X-Long": "1" * 10_000}, headers_drip_s=0.01),
+        Reply("1" * 10_000, drips_s=0.01),
+        Reply('{"price": 1}', silent_after=5),
+    ],
+    ids=["headers", "body", "silence"],
+)
+def test_no_wait_of_an_exchange_goes_on_after_its_end(
+    server: Provider, client: Callable[..., Client], reply: Reply
 ) -> None:
-    server.answer = always(Reply('{"price": 1}', drips_s=0.001))
+    """By the real clock: it would take minutes, or a silence of ten seconds."""
+    server.answer = always(reply)
+    one = client(Patience(answer_s=0.2))
+
+    assert refused(one).what == "its answer is not whole after 0.2 seconds"
+
+    server.answer = always(Reply('{"price": 1}'))
+    assert server.connections == 1
+    assert one.json(one.get("/prices")) == {"price": 1}
+
+
+def test_what_comes_through_a_proxy_ends_as_well(server: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    server.answer = always(Reply('{"price": 1}', silent_after=5))
+    one = Client("Pine", "http://pine.test", keys_in="PINE_KEY", patience=Patience(answer_s=0.2))
+
+    assert refused(one).what == "its answer is not whole after 0.2 seconds"
+
+    server.answer = always(Reply('{"price": 1}'))
+    assert one.json(one.get("/prices")) == {"price": 1}
+    one.close()
+
+
+@pytest.mark.parametrize("drips", [{"drips_s": 0.001}, {"headers_drip_s": 0.001}], ids=str)
+def test_an_answer_of_any_length_of_time_that_is_allowed_is_taken(
+    server: Provider, client: Callable[..., Client], drips: dict[str, float]
+) -> None:
+    server.answer = always(Reply('{"price": 1}', **drips))
     one = client()
 
     assert one.json(one.get("/prices")) == {"price": 1}

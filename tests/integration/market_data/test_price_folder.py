@@ -20,7 +20,7 @@ from tests import factories as make
 from tests.integration.market_data.syncs import sync_files
 from tests.waiting import wait_until
 
-NOW = datetime(2026, 3, 10, 18, tzinfo=UTC)
+NOW = datetime(2026, 3, 11, 18, tzinfo=UTC)
 HEADER = "date,scheme,identifier,namespace,price,currency\n"
 GOOD = "2026-03-10,CUSIP,C-A,,12.34,USD\n"
 
@@ -273,7 +273,7 @@ def test_an_empty_folder_is_no_error(sync):
 
 
 DOUBTED = {
-    "2026-03-11,CUSIP,C-B,,1,USD": "2026-03-11 is after 2026-03-10, the day that it is at the exchange",
+    "2026-03-12,CUSIP,C-B,,1,USD": "2026-03-12 is after 2026-03-11, the day that it is at the exchange",
     "2026-03-10,CUSIP,C-B,,-1,USD": "-1 is below 0",
     "2026-03-10,CUSIP,C-B,,0.00,USD": "a price is above 0",
     "2026-03-10,CUSIP,C-B,,1,GBX": "it is in GBX, and the security in USD",
@@ -333,8 +333,8 @@ def test_what_is_no_readable_file_is_refused_and_the_others_are_read(sync, price
 
 def test_today_is_the_exchanges_day_wherever_the_clock_stands(sync, session, securities):
     make.identifier(session, securities["A"], "AAA", scheme="SYMBOL", namespace="XTKS")
-    tomorrow = HEADER + GOOD.replace("-10", "-11") + GOOD.replace("-10", "-11").replace("C-A", "C-B")
-    in_utc = "2026-03-11 is after 2026-03-10, the day that it is at the exchange"
+    tomorrow = HEADER + GOOD.replace("-10", "-12") + GOOD.replace("-10", "-12").replace("C-A", "C-B")
+    in_utc = "2026-03-12 is after 2026-03-11, the day that it is at the exchange"
     for hours in (-12, 0, 14):
         read = sync(tomorrow, now=NOW.astimezone(timezone(timedelta(hours=hours))))
         # In Tokyo it is three o'clock of the next day.
@@ -364,8 +364,8 @@ def test_the_hourly_task_prices_from_the_folder_and_says_what_is_missing(
 ):
     monkeypatch.setenv("PRICES_DIR", str(prices))
     get_settings.cache_clear()
-    today = datetime.now(UTC).date()
-    (prices / "prices.csv").write_text(HEADER + f"{today},CUSIP,C-A,,12.34,USD\nnonsense\n")
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    (prices / "prices.csv").write_text(HEADER + f"{yesterday},CUSIP,C-A,,12.34,USD\nnonsense\n")
     worker(concurrency=1)
 
     answer = celery_app.send_task("app.tasks.reconciliation.sync_market_data").get(timeout=30)
@@ -375,12 +375,13 @@ def test_the_hourly_task_prices_from_the_folder_and_says_what_is_missing(
     assert rates["rates_failed"] == []
     sync_id = answer.pop("sync_id")
     assert answer == {
-        **dict.fromkeys(("priced", "stale", "quarantined", "refused", "failed", "doubted"), 0),
-        "due": 2,
+        **dict.fromkeys(("stale", "quarantined", "refused", "failed", "doubted"), 0),
+        "due": 3,
+        "priced": 1,
         "unasked": 2,
         "new_prices": 1,
     }
-    assert stored() == [("A", str(today), 1, "12.34", "USD", "prices.csv, line 2")]
+    assert stored() == [("A", str(yesterday), 1, "12.34", "USD", "prices.csv, line 2")]
     coverage = coverage_of(session, sync_id)
     (files,) = coverage.providers
     assert files.refused == ["prices.csv, line 3: it has 1 values, and the header 6"]

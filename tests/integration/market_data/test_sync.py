@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.book import Security
 from app.market_data import close_overdue, coverage_of, fetch_batch, give_up_batch, start_sync
-from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Limit, NoPrice, Quote, Refusal
+from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Further, Limit, NoPrice, Quote, Refusal
 from app.market_data.sources import Directory
 from tests import factories as make
 from tests.integration.market_data.syncs import (
@@ -348,6 +348,27 @@ def test_asked_too_often_pauses_all_batches_and_they_come_back_one_after_another
     assert (told.batches, told.failures) == (5, 1)
 
 
+@pytest.mark.parametrize(("named_s", "asked_at"), [(200, [0, *[200] * 3]), (0, [0, 0, 0, 2])])
+def test_a_server_error_that_names_a_time_pauses_all_batches_and_one_that_does_not_only_its_own(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock, named_s: float, asked_at: list[float]
+) -> None:
+    write(session, 30)
+    house = FundHouse(batch_size=10, answer=by_turns(fails(retry_after_s=named_s), closes_of))
+    assert done(engine, sources(providers=[house], client=broker), clock).priced == 30
+    assert [(at - NOW).total_seconds() for at in house.asked_at] == [about(seconds) for seconds in asked_at]
+
+
+def test_a_long_time_that_a_server_error_names_leaves_all_batches_to_the_next(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    write(session, 30)
+    first, second = FundHouse("first", batch_size=10, answer=fails(retry_after_s=2000)), FundHouse("second")
+    assert done(engine, sources(providers=[first, second], client=broker), clock).priced == 30
+    assert (len(first.asked), len(second.asked), clock.now) == (1, 3, NOW)
+    query = "SELECT DISTINCT t ->> 'code' FROM price_sync_items CROSS JOIN jsonb_array_elements(tried) AS t ORDER BY 1"
+    assert make.rows(session, query) == [("no_answer",), ("paused",)]
+
+
 def test_asked_too_often_pauses_all_batches_of_a_provider_without_limits_too(
     session: Session, engine: Engine, broker: redis.Redis, clock: Clock
 ) -> None:
@@ -525,7 +546,8 @@ def test_tokens_that_would_come_too_late_are_left_to_others(
     house = FundHouse(limits=(Limit(1, MINUTE, burst=1),), answer=fails(retry_after_s=60 * 60))
     of = sources(providers=[house], client=broker)
     done(engine, of, clock)
-    assert of.throttle(house).reserve(1, longest_wait_s=1000) == about(60)
+    # What it named to come back, and a token's time.
+    assert of.throttle(house).reserve(1, longest_wait_s=10_000) == about(3660)
 
 
 def test_a_sync_that_lost_a_job_for_good_is_closed_and_its_securities_are_asked_for_again(
@@ -555,29 +577,31 @@ def test_a_sync_that_lost_a_job_for_good_is_closed_and_its_securities_are_asked_
     assert done(engine, of, clock).priced == 3
 
 
-def test_who_closes_an_overdue_sync_waits_for_the_batch_that_is_being_asked_for(
+def test_who_closes_overdue_syncs_leaves_one_of_which_a_batch_is_being_asked_for(
     session: Session, engine: Engine, broker: redis.Redis, clock: Clock
 ) -> None:
     write(session, 3)
-    of = sources(providers=[house := FundHouse()], client=broker)
+    of = sources(providers=[house := FundHouse(batch_size=2)], client=broker)
     sync_id = sync(session, of, now=NOW).sync_id
-    closed: list[bool] = []
-
-    def close() -> None:
-        with Session(engine) as other, other.begin():
-            closed.extend(progress.coverage is not None for progress in close_overdue(other, now=NOW + 70 * MINUTE))
-
-    thread = Thread(target=close)
+    lost = start_sync(session, "lost", sources=sources(), clock=clock, deadline=NOW + 55 * MINUTE).sync_id
+    session.execute(text("UPDATE price_syncs SET finished_at = NULL, coverage = NULL WHERE id = :id"), {"id": lost})
+    session.commit()
+    closed: list[int] = []
 
     def slow(asked: Sequence[Asked]) -> Iterator[Answer]:
-        thread.start()
-        wait_until(lambda: is_waited_for(session))
+        # Nothing is waited for: else a lock would time out.
+        with Session(engine) as other, other.begin():
+            other.execute(text("SET LOCAL lock_timeout = '1ms'"))
+            closed.extend(progress.sync_id for progress in close_overdue(other, now=NOW + 70 * MINUTE))
+            # The other batch of that sync can be asked for meanwhile.
+            free = "SELECT count(*) FROM (SELECT FROM price_batches WHERE sync_id = :id FOR UPDATE SKIP LOCKED) AS b"
+            with Session(engine) as third:
+                assert third.execute(text(free), {"id": sync_id}).scalar_one() == 1
         return closes_of(asked)
 
-    house.answer = slow
+    house.answer = by_turns(slow, closes_of)
     work(engine, of, clock)
-    thread.join()
-    assert (coverage_of(session, sync_id).priced, closed) == (3, [True])
+    assert (coverage_of(session, sync_id).priced, closed) == (3, [lost])
 
 
 # --- Jobs that come twice, at once, or not at all ---
@@ -753,7 +777,10 @@ def test_what_has_its_price_from_elsewhere_by_then_is_not_asked_for_and_counts_f
     assert house.symbols() == [["C-A01"]]
     coverage = coverage_of(session, sync_id)
     assert (coverage.due, coverage.priced) == (2, 2)
-    assert [(each.provider, each.priced) for each in coverage.providers] == [("fund-house", 1)]
+    assert [(each.provider, each.priced, each.batches) for each in coverage.providers] == [
+        ("fund-house", 1, 1),
+        ("elsewhere", 1, 0),
+    ]
     assert make.rows(session, "SELECT provider FROM price_sync_items ORDER BY security_id") == [
         ("elsewhere",),
         ("fund-house",),
@@ -905,7 +932,249 @@ def test_a_price_is_replaced_by_its_own_source_and_by_those_before_it_in_the_ord
     assert len(house.asked) == 1
 
 
+def test_a_close_that_the_provider_has_corrected_since_is_a_new_version_and_a_day_between_is_filled(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    write(session, priced_to=date(2026, 3, 3))
+    closes = {3: "10", 4: "10.1", 5: "10.2", 9: "10.3", 10: "10.4"}
+
+    def answer(asked: Sequence[Asked]) -> Iterator[Answer]:
+        for day, price in closes.items():
+            if asked[0].first <= date(2026, 3, day) <= asked[0].last:
+                yield quote(asked[0], price, price_date=date(2026, 3, day))
+
+    house = FundHouse(answer=answer, again=5)
+    of = sources(providers=[house], client=broker)
+    assert done(engine, of, clock).new_prices == 4
+    closes |= {5: "10.25", 6: "10.28", 11: "10.5"}
+    clock.go_on(24 * 3600)
+    assert done(engine, of, clock).new_prices == 3
+    session.rollback()
+    rows = make.rows(session, "SELECT price_date::text, version, price::text FROM prices ORDER BY 1, 2")
+    assert [tuple(row) for row in rows][1:] == [
+        ("2026-03-04", 1, "10.1"),
+        ("2026-03-05", 1, "10.2"),
+        ("2026-03-05", 2, "10.25"),
+        ("2026-03-06", 1, "10.28"),
+        ("2026-03-09", 1, "10.3"),
+        ("2026-03-10", 1, "10.4"),
+        ("2026-03-11", 1, "10.5"),
+    ]
+
+
+# --- What feeds give ---
+
+
+def drop_at(session: Session, engine: Engine, now: datetime, price_date: date) -> tuple[int, int, int]:
+    """Sync a file's price of a day; return what was due and priced, and how many new prices there are."""
+    (security_id,) = [row[0] for row in make.rows(session, "SELECT id FROM securities WHERE tracked")]
+    files = Drop([Quote(security_id, price_date, Decimal("10.5"), "USD", "a test")])
+    coverage = sync(session, sources(feeds=[files]), now=now).coverage
+    assert coverage is not None
+    return coverage.due, coverage.priced, coverage.new_prices
+
+
+def listed_in(session: Session, *exchanges: str) -> None:
+    security_id = make.security(session, "A")
+    for exchange in exchanges:
+        make.identifier(session, security_id, f"A-{exchange}", scheme="SYMBOL", namespace=exchange)
+    make.price(session, security_id, LAST, "10")
+    session.commit()
+
+
+TODAY = date(2026, 3, 11)
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "open_at", "closed_at"),
+    [
+        # New York's eleven in the morning, and the minutes around its close.
+        (["XNYS"], "2026-03-11T15:00", "2026-03-11T20:00"),
+        (["XNYS"], "2026-03-11T19:59", "2026-03-11T23:30"),
+        # London has closed; the security is in dollars.
+        (["XLON", "XNYS"], "2026-03-11T17:00", "2026-03-11T20:00"),
+        (["XTKS"], "2026-03-11T06:00", "2026-03-11T06:31"),
+        # Without an exchange its day ends at midnight.
+        ([], "2026-03-11T23:59", "2026-03-12T00:00"),
+    ],
+)
+def test_a_file_s_price_of_a_session_that_goes_on_waits_for_its_end(
+    session: Session, engine: Engine, exchanges: list[str], open_at: str, closed_at: str
+) -> None:
+    listed_in(session, *exchanges)
+    before, after = (datetime.fromisoformat(f"{time}:00+00:00") for time in (open_at, closed_at))
+    assert drop_at(session, engine, before, TODAY) == (0, 0, 0)
+    assert make.rows(session, "SELECT refused, refused_count FROM price_batches") == [([], 0)]
+    assert drop_at(session, engine, after, TODAY) == (1, 1, 1)
+
+
+def test_a_file_s_price_of_a_session_that_goes_on_leaves_the_close_to_the_providers(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    """It is in the file before the close, and gone by the next sync."""
+    listed_in(session, "XNYS")
+    (security_id,) = [row[0] for row in make.rows(session, "SELECT id FROM securities")]
+    files = Drop([Quote(security_id, TODAY, Decimal("10.5"), "USD", "a test")])
+    house = FundHouse(answer=lambda asked: (quote(each, "10.7") for each in asked))
+    of = sources(feeds=[files], providers=[house], client=broker)
+    clock.now = datetime.fromisoformat("2026-03-11T15:00:00+00:00")
+    assert done(engine, of, clock).due == 0
+    files.quotes = []
+    clock.go_on(6 * 3600)
+    assert done(engine, of, clock).priced == 1
+    assert stored(session, TODAY) == [("A", 1, "10.7", "fund-house")]
+
+
+@pytest.mark.parametrize(
+    ("now", "price_date", "new"),
+    [
+        ("2026-03-11T15:00", "2026-03-09", 1),
+        # A day without a session is over when it is.
+        ("2026-03-14T15:00", "2026-03-14", 0),
+        ("2026-03-15T15:00", "2026-03-14", 1),
+        ("2026-07-03T15:00", "2026-07-03", 0),
+        ("2026-07-04T15:00", "2026-07-03", 1),
+    ],
+)
+def test_a_file_s_price_of_another_day_is_taken_at_any_hour(
+    session: Session, engine: Engine, now: str, price_date: str, new: int
+) -> None:
+    listed_in(session, "XNYS")
+    day = date.fromisoformat(price_date)
+    assert drop_at(session, engine, datetime.fromisoformat(f"{now}:00+00:00"), day)[2] == new
+
+
+def test_what_feeds_price_was_due_and_is_priced_and_what_they_do_not_is_asked_for(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    first, second, third = write(session, 3)
+    make.price(session, third, LAST, "10")
+    session.commit()
+    quotes = [
+        Quote(first, LAST, Decimal("10.5"), "USD", "a test"),
+        Quote(second, BEFORE, Decimal("10.5"), "USD", "a test"),
+        # Known, and not due.
+        Quote(third, LAST, Decimal("10"), "USD", "a test"),
+    ]
+    house = FundHouse()
+    of = sources(feeds=[Drop(quotes)], providers=[house], client=broker)
+    coverage = done(engine, of, clock)
+    assert (coverage.due, coverage.priced) == (2, 2)
+    assert {each.provider: each.priced for each in coverage.providers} == {"files": 1, "fund-house": 1}
+    assert house.symbols() == [["C-A01"]]
+    query = "SELECT security_id, priced_to, state, provider FROM price_sync_items ORDER BY security_id"
+    assert [tuple(row) for row in make.rows(session, query)] == [
+        (first, BEFORE, "priced", "files"),
+        (second, BEFORE, "priced", "fund-house"),
+    ]
+    again = done(engine, of, clock)
+    assert (again.due, again.priced, again.new_prices) == (0, 0, 0)
+
+
+# --- What is counted ---
+
+
+def test_securities_are_counted_by_provider_state_and_kind_of_reason_with_one_in_words(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    write(session, 60)
+
+    def one_by_one(asked: Sequence[Asked]) -> Iterator[Answer]:
+        for each in asked:
+            is_gone = int(each.symbol[-2:]) % 3 == 0
+            yield NoPrice(each.security_id, f"no trade of {each.symbol}", is_gone, "ended" if is_gone else "")
+
+    def second(asked: Sequence[Asked]) -> Iterator[Answer]:
+        for each in asked:
+            if each.symbol == "C-A01":
+                yield quote(each, "100")
+            elif each.symbol < "C-A10":
+                yield quote(each)
+
+    houses = [FundHouse("first", answer=one_by_one), FundHouse("second", answer=second)]
+    coverage = done(engine, sources(providers=houses, client=broker), clock)
+    assert (coverage.priced, coverage.quarantined, coverage.stale) == (9, 1, 50)
+    assert [(each.provider, each.priced, each.unpriced) for each in coverage.providers] == [
+        ("first", 0, {"refused": 20, "stale": 40}),
+        ("second", 9, {"quarantined": 1, "stale": 50}),
+    ]
+    assert [(each.state, each.provider, each.code, each.securities, each.wordings) for each in coverage.reasons] == [
+        ("stale", "second", "no_close", 50, 1),
+        ("quarantined", "second", "jump", 1, 1),
+    ]
+
+    alone = done(engine, sources(providers=[FundHouse("alone", answer=one_by_one)], client=broker), clock)
+    reasons = [(each.state, each.code, each.securities, each.wordings, each.reason) for each in alone.reasons]
+    assert reasons == [
+        ("stale", "no_close", 35, 35, "no trade of C-A01"),
+        ("refused", "ended", 16, 16, "no trade of C-A12"),
+    ]
+    # What it refused is remembered with its kind.
+    later = done(engine, sources(providers=[FundHouse("alone", answer=one_by_one)], client=broker), clock)
+    assert [(each.state, each.code, each.securities) for each in later.reasons][1:] == [("refused", "ended", 16)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (silent, "no_close"),
+        (older, "older_close"),
+        (lambda asked: no_prices(asked, is_permanent=True), "unknown"),
+        (doubtful, "zero"),
+        (fails(), "no_answer"),
+        (fails(failure=Failure.TOO_OFTEN, retry_after_s=7200), "too_often"),
+        (fails(failure=Failure.REFUSED), "keys_refused"),
+    ],
+)
+def test_each_kind_of_answer_has_its_code(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock, answer: Answers, code: str
+) -> None:
+    write(session, priced_to=date(2026, 3, 6))
+    coverage = done(engine, sources(providers=[FundHouse(answer=answer)], client=broker), clock, minutes=0.5)
+    assert [reason.code for reason in coverage.reasons] == [code]
+
+
 # --- Long answers ---
+
+
+def test_an_answer_that_lasts_until_the_deadline_is_kept_as_far_as_it_came(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    write(session, 20)
+
+    def one_after_another(asked: Sequence[Asked]) -> Iterator[Answer]:
+        for each in asked:
+            clock.go_on(29)
+            yield quote(each)
+
+    first, second = FundHouse("first", answer=one_after_another), FundHouse("second")
+    coverage = done(engine, sources(providers=[first, second], client=broker), clock, minutes=2)
+    assert (clock.now - NOW).total_seconds() == 5 * 29
+    assert (coverage.priced, coverage.unasked) == (5, 15)
+    assert [(reason.code, reason.reason) for reason in coverage.reasons] == [
+        ("too_late", "the deadline came before its turn")
+    ]
+    assert (len(first.asked), second.asked) == (1, [])
+
+
+def test_requests_that_bring_nothing_end_at_the_deadline_and_all_are_counted(
+    session: Session, engine: Engine, broker: redis.Redis, clock: Clock
+) -> None:
+    write(session)
+
+    def page_after_page(_asked: Sequence[Asked]) -> Iterator[Answer]:
+        for _ in range(1000):
+            clock.go_on(25)
+            yield Further()
+
+    house = FundHouse(answer=page_after_page, limits=(Limit(1, MINUTE, burst=10),))
+    of = sources(providers=[house], client=broker)
+    coverage = done(engine, of, clock, minutes=5)
+    # It began after a minute, when its token was there.
+    assert (clock.now - NOW).total_seconds() == about(60 + 10 * 25)
+    assert (coverage.unasked, len(house.asked)) == (1, 1)
+    # Nine more tokens than there were; 4 came meanwhile.
+    assert of.throttle(house).reserve(1, longest_wait_s=3600) == about(60 * (9 + 1) - 10 * 25)
 
 
 def test_a_long_answer_does_not_look_like_sleep(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.book import Security
 from app.jobs.models import Job
 from app.market_data.models import Price, PriceBatch, PriceRefusal, PriceSync, QuarantinedPrice
-from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Limit, NoPrice, ProviderError, Quote
+from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Limit, NoPrice, ProviderError, Quote, Symbol
 from tests import factories as make
 from tests.integration.market_data.syncs import NOW, Clock, FundHouse, closes_of, done, quote, sources
 
@@ -85,9 +85,9 @@ class Actor(FundHouse):
         self._conduct = conduct
         self._said = 0
 
-    def symbol(self, names: Sequence[object], currency: str) -> str | None:
+    def symbol(self, names: Sequence[object], currency: str) -> Symbol | None:
         symbol = super().symbol(names, currency)  # type: ignore[arg-type]
-        return symbol if symbol is not None and int(symbol[-2:]) < self._conduct.knows else None
+        return symbol if symbol is not None and int(symbol.text[-2:]) < self._conduct.knows else None
 
     def _act(self, asked: Sequence[Asked]) -> Iterator[Answer]:
         requests = self._conduct.requests

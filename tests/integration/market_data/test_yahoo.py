@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from app.market_data.providers.http import Patience
-from app.market_data.providers.terms import Asked, Closes, Failure, Name, NoPrice, ProviderError, Quote
+from app.market_data.providers.terms import Asked, Closes, Failure, Name, NoPrice, ProviderError, Quote, Symbol
 from app.market_data.providers.yahoo import Yahoo
 from tests import api_server
 from tests.api_server import Question, Reply
@@ -169,7 +169,9 @@ def test_closes_that_a_split_has_divided_are_left_out(server, ask) -> None:
     server.answer = answering(chart("25", "26", "27", splits=split))
     assert [(quote.price_date.day, quote.price) for quote in ask()] == [(11, 26), (12, 27)]
     assert ask(last=date(2026, 3, 10)) == [
-        NoPrice(1, "Yahoo's closes from 2026-03-10 to 2026-03-10 are divided by the split of 2026-03-11", False)
+        NoPrice(
+            1, "Yahoo's closes from 2026-03-10 to 2026-03-10 are divided by the split of 2026-03-11", False, "split"
+        )
     ]
     assert Yahoo.terms.closes is Closes.ADJUSTED
 
@@ -183,22 +185,22 @@ def test_minor_units_are_given_as_yahoo_writes_them_and_declared(server, ask, cu
 
 
 @pytest.mark.parametrize(
-    ("reply", "why", "is_permanent"),
+    ("reply", "why", "is_permanent", "code"),
     [
         (error(404, "Not Found", "No data found, symbol may be delisted"),
-         "Yahoo says: No data found, symbol may be delisted", True),
+         "Yahoo says: No data found, symbol may be delisted", True, "unknown"),
         (error(400, "Bad Request", "Data doesn't exist for startDate = 1, endDate = 2"),
-         "Yahoo says: Data doesn't exist for startDate = 1, endDate = 2", False),
-        (Reply(chart(stamps=[])), "Yahoo has no close from 2026-03-10 to 2026-03-12", False),
-        (Reply(chart("1", symbol="META")), "asked for AAPL, Yahoo answers for META", False),
-        (Reply(chart("1", currency=None)), "Yahoo does not say in which currency it is", False),
+         "Yahoo says: Data doesn't exist for startDate = 1, endDate = 2", False, "no_close"),
+        (Reply(chart(stamps=[])), "Yahoo has no close from 2026-03-10 to 2026-03-12", False, "no_close"),
+        (Reply(chart("1", symbol="META")), "asked for AAPL, Yahoo answers for META", False, "other_symbol"),
+        (Reply(chart("1", currency=None)), "Yahoo does not say in which currency it is", False, "no_currency"),
     ],
 )  # fmt: skip
 def test_a_security_without_a_price_is_told_for_now_from_for_good(
-    server, ask, reply: Reply, why: str, is_permanent: bool
+    server, ask, reply: Reply, why: str, is_permanent: bool, code: str
 ) -> None:
     server.answer = answering(reply)
-    assert ask() == [NoPrice(1, why, is_permanent)]
+    assert ask() == [NoPrice(1, why, is_permanent, code)]
 
 
 def test_what_is_asked_too_often_is_told_from_what_fails(server, ask) -> None:
@@ -277,7 +279,32 @@ def test_a_server_that_is_not_there_is_a_passing_error(server, ask) -> None:
 def test_symbols_are_those_of_the_exchange_with_yahoos_suffix(value: str, mic: str, symbol: str | None) -> None:
     always = (date.min, date.max)
     names = [Name("ISIN", "US0000000000", "", *always), Name("SYMBOL", value, mic, *always)]
-    assert Yahoo().symbol(names, "USD") == symbol
+    assert Yahoo().symbol(names, "USD") == (Symbol(symbol, mic) if symbol else None)
+
+
+@pytest.mark.parametrize(
+    ("mics", "currency", "symbol"),
+    [
+        (["XLON", "XNYS"], "USD", Symbol("DUA", "XNYS")),
+        (["XLON", "XNYS"], "GBP", Symbol("DUA.L", "XLON")),
+        (["XETR", "XLON", "XSWX"], "CHF", Symbol("DUA.SW", "XSWX")),
+        # London trades in dollars, too; Frankfurt does not.
+        (["XETR", "XLON"], "USD", Symbol("DUA.L", "XLON")),
+        (["XETR"], "USD", Symbol("DUA.DE", "XETR")),
+        # It has no name there.
+        (["XLON", "XXXX"], "USD", Symbol("DUA.L", "XLON")),
+    ],
+)
+def test_of_several_exchanges_one_that_quotes_in_the_securitys_currency_is_asked(
+    mics: list[str], currency: str, symbol: Symbol
+) -> None:
+    names = [Name("SYMBOL", "DUA", mic, date.min, date.max) for mic in mics]
+    assert Yahoo().symbol(names, currency) == symbol
+
+
+def test_no_minute_sees_more_than_thirty_requests() -> None:
+    (limit,) = Yahoo.terms.limits
+    assert limit.burst + limit.tokens * (timedelta(minutes=1) / limit.window) < 31
 
 
 def test_who_is_not_let_in_comes_back_with_another_cookie(server, ask) -> None:
