@@ -88,7 +88,7 @@ PRICES = some.sampled_from(["10", "10.00", "12.5", "12.51", "5", "1000", "0.1", 
 ROWS = some.lists(
     some.tuples(
         some.integers(0, 14).map(lambda days: FIRST + timedelta(days=days)).map(str)
-        | some.sampled_from(["2026-03-10", "2026-03-11", "2026-02-30", "1899-01-01", ""]),
+        | some.sampled_from(["2026-03-09", "2026-03-11", "2026-02-30", "1899-01-01", ""]),
         some.sampled_from(["CUSIP", "cusip", "SYMBOL"]) | some.just("CUSIP"),
         some.sampled_from(["C-A", "C-B", "c-b", "C-BOND", "C-LON", "C-untracked", "X"]),
         some.sampled_from(["", "", "", "XNYS"]),
@@ -191,6 +191,18 @@ def test_a_backfill_stores_what_a_folder_would(session, securities, tmp_path, ro
     again = backfill(session, path, **({"at_once": bytes_at_once} if bytes_at_once else {}))
     assert state(session) == expected
     assert (again.new_prices, again.doubted) == (0, 0)
+
+
+def test_a_price_of_a_session_that_goes_on_is_refused_for_the_file_is_not_read_again(session, securities, tmp_path):
+    make.identifier(session, securities["B"], "B", scheme="SYMBOL", namespace="XTKS")
+    session.commit()
+    # Of A the day ends at midnight; Tokyo has closed.
+    rows = [(str(NOW.date()), "CUSIP", f"C-{code}", "", "10", "USD") for code in "AB"]
+    done = backfill(session, write(tmp_path / "prices.csv", rows))
+    assert (done.new_prices, done.doubted, done.refused_count) == (1, 0, 1)
+    assert done.refused == [f"prices.csv, price 1: the session of {NOW.date()} is not over; load it again when it is"]
+    query = "SELECT security_id FROM prices WHERE price_date = :today"
+    assert make.rows(session, query, today=NOW.date()) == [(securities["B"],)]
 
 
 def test_history_after_what_is_known_and_in_order_is_copied_and_says_where_it_came_from(session, securities, tmp_path):

@@ -7,7 +7,7 @@ the answer to a conditional request is that of RFC 9110, 13.1.3.
 
 import io
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -144,7 +144,8 @@ def test_the_task_keeps_prices_though_no_rates_can_be_had(session, ecb, worker, 
     make.security(session, "A")
     session.commit()
     (tmp_path / "prices.csv").write_text(
-        "date,scheme,identifier,price,currency\n" + f"{datetime.now(UTC).date()},CUSIP,C-A,12.34,USD\n"
+        "date,scheme,identifier,price,currency\n"
+        + f"{datetime.now(UTC).date() - timedelta(days=1)},CUSIP,C-A,12.34,USD\n"
     )
     monkeypatch.setenv("PRICES_DIR", str(tmp_path))
     monkeypatch.setenv("ECB_URL", f"{ecb.url}/stats/eurofxref")

@@ -15,7 +15,18 @@ from sqlalchemy.orm import Session
 from app.book import Security
 from app.jobs.models import Job
 from app.market_data.models import Price, PriceBatch, PriceRefusal, PriceSync, QuarantinedPrice
-from app.market_data.providers.terms import Answer, Asked, Closes, Failure, Limit, NoPrice, ProviderError, Quote, Symbol
+from app.market_data.providers.terms import (
+    Answer,
+    Asked,
+    Closes,
+    Failure,
+    Further,
+    Limit,
+    NoPrice,
+    ProviderError,
+    Quote,
+    Symbol,
+)
 from tests import factories as make
 from tests.integration.market_data.syncs import NOW, Clock, FundHouse, closes_of, done, quote, sources
 
@@ -34,6 +45,7 @@ _SAYINGS = (
     "in pence",
     "future",
     "another's",
+    "asks once more",
 )
 #: How a request goes.
 _REQUESTS = ("whole", "fails", "breaks off", "too often", "keys refused", "used up")
@@ -49,6 +61,7 @@ class Conduct:
     limits: tuple[Limit, ...]
     closes: Closes
     delay: timedelta
+    again: int
     knows: int
 
 
@@ -66,6 +79,7 @@ conducts = st.builds(
     limits=st.lists(limits, max_size=2).map(tuple),
     closes=st.sampled_from(Closes),
     delay=st.sampled_from([timedelta(0), timedelta(minutes=20), timedelta(hours=30)]),
+    again=st.sampled_from([0, 5]),
     knows=st.integers(0, _MOST),
 )
 
@@ -81,6 +95,7 @@ class Actor(FundHouse):
             limits=conduct.limits,
             closes=conduct.closes,
             delay=conduct.delay,
+            again=conduct.again,
         )
         self._conduct = conduct
         self._said = 0
@@ -109,6 +124,9 @@ class Actor(FundHouse):
         self._said += 1
         match saying:
             case "close":
+                yield from closes_of([asked])
+            case "asks once more":
+                yield Further()
                 yield from closes_of([asked])
             case "no price":
                 yield NoPrice(asked.security_id, "no trades", is_permanent=False)

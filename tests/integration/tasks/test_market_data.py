@@ -150,7 +150,7 @@ def test_what_a_sync_doubted_that_the_next_one_closes_is_mailed_too(
         minor_units: dict[str, tuple[str, int]] = {}  # noqa: RUF012 (as feeds have it)
 
         def everything(self, directory, *, now):  # noqa: ARG002 (as feeds have it)
-            yield Quote(doubted, now.date(), Decimal(0), "USD", "a test")
+            yield Quote(doubted, now.date() - timedelta(days=1), Decimal(0), "USD", "a test")
 
     with session_scope() as session:
         of = sources(feeds=[Drop()], providers=[FundHouse()], client=broker)
