@@ -95,7 +95,7 @@ def start_sync(
     priced_to = newest_days(session) if sources.feeds else {}
     for feed in sources.feeds:
         stored = _read(session, sync_id, feed, sources, now)
-        fed |= {security_id: priced_to[security_id] for security_id in stored.priced}
+        fed |= {security_id: priced_to.get(security_id) for security_id in stored.priced}
         for security_id, day, one in _not_believed(feed, stored):
             tried.setdefault(security_id, []).append((day, one))
     # Of two that start at once the second sees what the first asks for.

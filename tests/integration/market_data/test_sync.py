@@ -589,9 +589,9 @@ def test_who_closes_overdue_syncs_leaves_one_of_which_a_batch_is_being_asked_for
     closed: list[int] = []
 
     def slow(asked: Sequence[Asked]) -> Iterator[Answer]:
-        # Nothing is waited for: else a lock would time out.
+        # Nothing is waited for: else the statement would time out.
         with Session(engine) as other, other.begin():
-            other.execute(text("SET LOCAL lock_timeout = '1ms'"))
+            other.execute(text("SET LOCAL statement_timeout = '10s'"))
             closed.extend(progress.sync_id for progress in close_overdue(other, now=NOW + 70 * MINUTE))
             # The other batch of that sync can be asked for meanwhile.
             free = "SELECT count(*) FROM (SELECT FROM price_batches WHERE sync_id = :id FOR UPDATE SKIP LOCKED) AS b"
