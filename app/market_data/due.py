@@ -1,6 +1,6 @@
 """Which securities lack the close of a session that is over: a closed market is not asked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -123,6 +123,12 @@ def newest_days(session: Session) -> dict[int, date | None]:
     return dict(session.execute(_PRICED_TO).all())
 
 
+def calendars_of(session: Session, security_ids: Iterable[int], *, now: datetime) -> dict[int, str]:
+    """Return the calendars of securities, by the exchanges on which they have a symbol today."""
+    asked = {"security_ids": list(security_ids), "today": now.astimezone(UTC).date()}
+    return {row.id: calendar_of(row.exchanges, row.currency) for row in session.execute(_EXCHANGES, asked)}
+
+
 def closes_of(session: Session, quotes: Sequence[Quote], *, now: datetime) -> tuple[list[Quote], list[Quote]]:
     """Return the quotes that are closes, and those of a session that goes on at their security's exchange."""
     today = now.astimezone(UTC).date()
@@ -130,8 +136,7 @@ def closes_of(session: Session, quotes: Sequence[Quote], *, now: datetime) -> tu
     recent = {quote.security_id for quote in quotes if quote.price_date >= today - timedelta(days=1)}
     if not recent:
         return list(quotes), []
-    rows = session.execute(_EXCHANGES, {"security_ids": list(recent), "today": today})
-    calendars = {row.id: calendar_of(row.exchanges, row.currency) for row in rows}
+    calendars = calendars_of(session, recent, now=now)
     # The day that it is there, while its session is not over.
     open_days = {
         calendar: day
@@ -152,10 +157,12 @@ def directory(session: Session) -> Directory:
     return Directory((row.security_id, Name(*row[1:])) for row in rows)
 
 
-_PRICED_TO = text(
-    """
-    SELECT s.id, newest.price_date
-    FROM securities AS s
+_EXCHANGES = text(
+    f"SELECT s.id, s.currency, {EXCHANGES} AS exchanges FROM securities AS s WHERE s.id = ANY(:security_ids)"  # noqa: S608
+)
+
+#: The newest price of security `s`.
+_NEWEST = """
     LEFT JOIN LATERAL (
         SELECT price_date
         FROM prices
@@ -163,13 +170,9 @@ _PRICED_TO = text(
         ORDER BY price_date DESC
         LIMIT 1
     ) AS newest ON TRUE
-    WHERE s.tracked
-    """
-)
+"""
 
-_EXCHANGES = text(
-    f"SELECT s.id, s.currency, {EXCHANGES} AS exchanges FROM securities AS s WHERE s.id = ANY(:security_ids)"  # noqa: S608
-)
+_PRICED_TO = text(f"SELECT s.id, newest.price_date FROM securities AS s {_NEWEST} WHERE s.tracked")  # noqa: S608 (as above)
 
 _NAMES = text(
     """
@@ -205,13 +208,7 @@ _SELECT = f"""
         FROM price_refusals AS r
         WHERE r.security_id = s.id
     ) AS refused
-    LEFT JOIN LATERAL (
-        SELECT price_date
-        FROM prices
-        WHERE security_id = s.id
-        ORDER BY price_date DESC
-        LIMIT 1
-    ) AS newest ON TRUE
+    {_NEWEST}
 """  # noqa: S608 (an expression that stands beside the function that reads it)
 
 _LONGEST_UNPRICED_FIRST = "ORDER BY newest.price_date NULLS FIRST, s.code"

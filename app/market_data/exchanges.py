@@ -11,11 +11,13 @@ WEEKDAYS = "24/5"
 #: Segments that have no calendar of their own, and the exchange whose days they keep (ISO 10383).
 _SEGMENTS = {"XNGS": "XNAS", "XNMS": "XNAS", "XNCM": "XNAS", "IEXG": "XNYS", "OTCM": "XNYS", "PINX": "XNYS"}
 
+#: The exchanges of the United States, and what is traded there off them.
+UNITED_STATES = frozenset(("XNYS", "XNAS", "XNGS", "XNMS", "XNCM", "XASE", "ARCX", "BATS", "IEXG"))
+OVER_THE_COUNTER = frozenset(("OTCM", "PINX", "OOTC"))
+
 #: What exchanges quote in, by ISO 10383.
 _CURRENCIES = {
-    **dict.fromkeys(
-        ("XNYS", "XNAS", "XNGS", "XNMS", "XNCM", "XASE", "ARCX", "BATS", "IEXG", "OTCM", "PINX", "OOTC"), "USD"
-    ),
+    **dict.fromkeys(UNITED_STATES | OVER_THE_COUNTER, "USD"),
     **dict.fromkeys(
         (
             "XPAR", "XAMS", "XBRU", "XLIS", "XDUB", "XETR", "XFRA", "XDUS", "XHAM", "XSTU", "XMIL", "MTAA", "XMAD",

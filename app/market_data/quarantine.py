@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.calendars import today_at
 from app.database import storable
 from app.errors import BadInputError
-from app.market_data.exchanges import EXCHANGES, calendar_of
+from app.market_data.due import calendars_of
 from app.market_data.models import QuarantinedPrice
 from app.market_data.providers.terms import MINOR_UNITS
 from app.market_data.store import keep_others_out, look_again, make_months
@@ -183,10 +183,8 @@ def drop_prices(session: Session, ids: Sequence[int], reason: str, *, by: Person
 
 def _exchange_days(session: Session, rows: Sequence[QuarantinedPrice], now: datetime) -> dict[int, date]:
     """Return by security which day it is at its exchange."""
-    found = session.execute(
-        _EXCHANGES, {"security_ids": [row.security_id for row in rows], "today": now.astimezone(UTC).date()}
-    )
-    return {row.id: today_at(calendar_of(row.exchanges, row.currency), now) for row in found}
+    calendars = calendars_of(session, [row.security_id for row in rows], now=now)
+    return {security_id: today_at(calendar, now) for security_id, calendar in calendars.items()}
 
 
 def _cant_be(row: QuarantinedPrice, today: date) -> str:
@@ -302,10 +300,6 @@ _COUNT = text(
 )
 
 _IS_SECURITY = text("SELECT EXISTS (SELECT FROM securities WHERE code = :code)")
-
-_EXCHANGES = text(
-    f"SELECT s.id, s.currency, {EXCHANGES} AS exchanges FROM securities AS s WHERE s.id = ANY(:security_ids)"  # noqa: S608
-)
 
 _COUNTING = text(
     """

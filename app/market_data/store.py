@@ -209,7 +209,7 @@ def store_quotes(
             _tell(stored, quote, doubts, known)
     _copy(session, rows)
     quarantined = _quarantine(session, doubtful, batch_id=batch_id, provider=provider, now=now)
-    clear_quarantine(session, list(by_security), now=now)
+    _clear_quarantine(session, list(by_security), now=now)
     return replace(stored, new_prices=new_prices, quarantined=quarantined)
 
 
@@ -234,7 +234,7 @@ def look_again(
             if not doubts and (new := _new_version(quote, history)):
                 rows.append(new)
     _copy(session, rows)
-    clear_quarantine(session, list(asked), now=now)
+    _clear_quarantine(session, list(asked), now=now)
 
 
 def keep_others_out(session: Session) -> None:
@@ -242,7 +242,7 @@ def keep_others_out(session: Session) -> None:
     session.execute(_LOCK)
 
 
-def clear_quarantine(session: Session, security_ids: Sequence[int], *, now: datetime) -> None:
+def _clear_quarantine(session: Session, security_ids: Sequence[int], *, now: datetime) -> None:
     """Take out of the quarantine what nobody needs to decide any more.
 
     That is what counts by now, for it came again after what it was compared with had changed, and what its provider has

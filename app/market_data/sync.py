@@ -372,7 +372,7 @@ class _Asking:
                 "provider": provider.name,
                 "symbol": asked[security_id][1].symbol,
                 "reason": storable(answer.why),
-                "reason_code": storable(answer.code or "unknown"),
+                "reason_code": storable(answer.reason_code),
                 "refused_at": self.plan.now,
             }
             for security_id, answer in without.items()
@@ -413,8 +413,7 @@ def _outcome(
     if security_id in stored.dropped and stored.dropped[security_id][0] >= min(asked.last, item.session_day):
         return Try.of(provider, "stale", "dropped", stored.dropped[security_id][1])
     if without is not None:
-        state, code = ("refused", "unknown") if without.is_permanent else ("stale", "no_close")
-        return Try.of(provider, state, without.code or code, without.why)
+        return Try.of(provider, "refused" if without.is_permanent else "stale", without.reason_code, without.why)
     if not is_whole:
         return None
     if security_id in stored.priced:

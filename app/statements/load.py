@@ -18,7 +18,7 @@ from app.statements.days import Day, find_place, lock_days, take_place
 from app.statements.formats import read_statements
 from app.statements.gate import check_completeness
 from app.statements.models import Statement, StatementFile
-from app.statements.order import FIRST_PLACE, Place, as_stated
+from app.statements.order import FIRST_PLACE, Place, Stated, as_stated
 from app.statements.rows import ParsedStatement, StatementError, UnclaimedError
 from app.statements.store import look_back, names_in, sides_of_book, store_statement
 from app.statements.tables import Mapping, Mappings, load_mappings, mapping_for
@@ -187,7 +187,7 @@ def _load(
             before = replace(before, sides_of_book=sides)
         findings = check_completeness(statement, before)
         what = f"{statement.custodian} {statement.account_number} of {statement.as_of}"
-        notes += [f"{what}: {note}" for note in _notes(session, custodian_account_id, statement, found)]
+        notes += [f"{what}: {note}" for note in _notes(session, custodian_account_id, statement, stated, found)]
         statement_id = store_statement(
             session,
             statement,
@@ -297,7 +297,9 @@ def _custodian_account(session: Session, statement: ParsedStatement, name: str, 
     )
 
 
-def _notes(session: Session, custodian_account_id: int, statement: ParsedStatement, found: Place) -> Iterator[str]:
+def _notes(
+    session: Session, custodian_account_id: int, statement: ParsedStatement, stated: Stated | None, found: Place
+) -> Iterator[str]:
     reconciled_to = session.execute(
         select(CustodianAccount.reconciled_to).where(CustodianAccount.id == custodian_account_id)
     ).scalar_one()
@@ -314,7 +316,7 @@ def _notes(session: Session, custodian_account_id: int, statement: ParsedStateme
             Statement.currency == statement.currency,
             Statement.part >= found.part if found.covers_later else Statement.part == found.part,
             # Of one that has a place in its day, what is held back has none yet.
-            or_(Statement.state == "accepted", literal(as_stated(statement) is None)),
+            or_(Statement.state == "accepted", literal(stated is None)),
             # A custodian may state positions and cash in two files.
             or_(
                 and_(Statement.states_positions, literal(statement.positions is not None)),

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from alpaca.common.rest import RESTClient
 
+from app.market_data.exchanges import UNITED_STATES
 from app.market_data.providers.http import Client, Patience, Reply
 from app.market_data.providers.terms import (
     Answer,
@@ -39,8 +40,6 @@ from app.settings import Settings
 _PATH = "/stocks/bars"
 _TIME_ZONE = "America/New_York"
 _NEW_YORK = ZoneInfo(_TIME_ZONE)
-#: Its exchanges, by MIC; over-the-counter markets need a subscription of their own.
-_EXCHANGES = frozenset(("XNYS", "XNAS", "XNGS", "XNMS", "XNCM", "ARCX", "XASE", "BATS", "IEXG"))
 _CURRENCY = "USD"
 
 #: Securities in a request, and bars in a page: so many securities have their last hundred days on one page.
@@ -143,9 +142,12 @@ class AlpacaPrices:
         self._client.close()
 
     def symbol(self, names: Sequence[Name], currency: str) -> Symbol | None:
-        """Return the ticker of a security that trades in dollars on an exchange of the United States."""
+        """Return the ticker of a security that trades in dollars on an exchange of the United States.
+
+        Over-the-counter markets need a subscription of their own.
+        """
         for name in names:
-            if name.scheme == "SYMBOL" and name.namespace in _EXCHANGES and currency == _CURRENCY:
+            if name.scheme == "SYMBOL" and name.namespace in UNITED_STATES and currency == _CURRENCY:
                 ticker = _CLASS.sub(r"\1.\2", name.value) if _CLASS.fullmatch(name.value) else name.value
                 if _SYMBOL.fullmatch(ticker):
                     return Symbol(ticker, name.namespace)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from app.market_data.exchanges import currency_of
+from app.market_data.exchanges import OVER_THE_COUNTER, UNITED_STATES, currency_of
 from app.market_data.providers.http import Client, Patience
 from app.market_data.providers.terms import (
     Answer,
@@ -37,14 +37,10 @@ _PATH = "/query"
 _DAILY = "TIME_SERIES_DAILY"
 _SEARCH = "SYMBOL_SEARCH"
 
-#: Of exchanges in the United States, and its over-the-counter markets: their symbols have no suffix.
-_UNITED_STATES = frozenset(
-    ("XNYS", "XNAS", "XNGS", "XNMS", "XNCM", "ARCX", "XASE", "BATS", "IEXG", "OTCM", "PINX", "OOTC")
-)
 _LONDON = "XLON"
-#: The suffixes that the documentation names, by MIC.
+#: The suffixes that the documentation names, by MIC; symbols of the United States have none.
 _SUFFIXES = {
-    **dict.fromkeys(_UNITED_STATES, ""),
+    **dict.fromkeys(UNITED_STATES | OVER_THE_COUNTER, ""),
     _LONDON: "LON",
     "XTSE": "TRT",
     "XTSX": "TRV",

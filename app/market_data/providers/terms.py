@@ -143,6 +143,11 @@ class NoPrice:
     #: What `why` is, in a word that is the same for all securities; empty: `unknown` if it is permanent, or `no_close`.
     code: str = ""
 
+    @property
+    def reason_code(self) -> str:
+        """The code, or what stands for it."""
+        return self.code or ("unknown" if self.is_permanent else "no_close")
+
 
 @dataclass(frozen=True, slots=True)
 class Further:
