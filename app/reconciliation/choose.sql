@@ -60,10 +60,11 @@ CREATE TEMPORARY TABLE IF NOT EXISTS compared (
 ) ON COMMIT DELETE ROWS;
 
 -- name: lock
--- Two runs that meet at an account take it one after the other; statements may be loaded meanwhile.
-SELECT count(*)
+-- Two runs that meet at an account take it one after the other; statements may be loaded meanwhile. Told is how often
+-- those send statements.
+SELECT DISTINCT statement_frequency, statement_lag_days, statement_cutoff
 FROM (
-    SELECT 1
+    SELECT statement_frequency, statement_lag_days, statement_cutoff
     FROM custodian_accounts
     WHERE id IN (
         SELECT custodian_account_id FROM account_mappings

@@ -1,6 +1,6 @@
 """The compare of one shard of accounts, in one transaction; its statements are in the `.sql` files beside this one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, time
 from typing import Any
@@ -81,13 +81,13 @@ def compare_shard(
     calendars = {"calendars": list(days), "last_days": list(days.values()), "patient_days": patient_days}
     session.execute(sql("lock_book"))
     session.execute(sql("work_memory"))
-    session.execute(sql("lock"), shard)
+    regular = session.execute(sql("lock"), shard).all()
     for name in _CREATE:
         session.execute(sql(name))
     if session.execute(_IS_SECOND).scalar_one():
         session.execute(text(f"TRUNCATE {', '.join(_SCRATCH)}"))
 
-    parameters = shard | calendars | _due(session, shard, last_days) | {"even_inactive": even_inactive}
+    parameters = shard | calendars | _due(regular, days, last_days) | {"even_inactive": even_inactive}
     session.execute(sql("choose"), parameters)
     if session.execute(_IS_LINKED, shard).scalar_one():
         session.execute(sql("choose_linked"), parameters)
@@ -113,18 +113,6 @@ def compare_shard(
     return ShardCounts(**accounts._mapping, **counts, closed=closed)
 
 
-_REGULAR = text(
-    """
-    SELECT DISTINCT a.calendar, c.statement_frequency, c.statement_lag_days, c.statement_cutoff
-    FROM accounts AS a
-    JOIN account_mappings AS m ON m.account_id = a.id
-    CROSS JOIN LATERAL (SELECT * FROM custodian_accounts WHERE id = m.custodian_account_id OFFSET 0) AS c
-    WHERE a.id BETWEEN :first_account_id AND :last_account_id
-        AND m.account_id BETWEEN :first_account_id AND :last_account_id
-        AND c.statement_frequency IS NOT NULL
-    """
-)
-
 _IS_LINKED = text(
     "SELECT EXISTS (SELECT FROM run_links WHERE run_id = :run_id"
     " AND group_id BETWEEN :first_account_id AND :last_account_id)"
@@ -134,13 +122,17 @@ _IS_LINKED = text(
 _IS_SECOND = text("SELECT EXISTS (SELECT FROM chosen)")
 
 
-def _due(session: Session, shard: Mapping[str, Any], last_days: Mapping[str, date]) -> dict[str, list[Any]]:
+def _due(
+    regular: Iterable[Sequence[Any]], days: Mapping[str, date], last_days: Mapping[str, date]
+) -> dict[str, list[Any]]:
     due = []
-    for calendar, frequency, lag_days, cutoff in session.execute(_REGULAR, shard):
-        if calendar in last_days:
+    for frequency, lag_days, cutoff in regular:
+        if frequency is None:
+            continue
+        for calendar, day in days.items():
             # A cut-off may pass before its day has ended; what is due then is still no newer than what is looked at.
-            passed = last_days.get(cutoff_key(calendar, cutoff), last_days[calendar])
-            last_day = min(passed, add_business_days(calendar, last_days[calendar], lag_days))
+            passed = last_days.get(cutoff_key(calendar, cutoff), day)
+            last_day = min(passed, add_business_days(calendar, day, lag_days))
             due.append((calendar, frequency, lag_days, cutoff, due_as_of(calendar, frequency, lag_days, last_day)))
     return _columns(due, "due_calendars", "due_frequencies", "due_lags", "due_cutoffs", "due_days")
 

@@ -216,7 +216,8 @@ WITH theirs AS (
 ),
 ours AS (
     SELECT c.group_id, b.currency, sum(b.amount_traded) AS amount
-    FROM compared AS c
+    FROM (SELECT DISTINCT group_id FROM theirs) AS stated
+    JOIN compared AS c USING (group_id)
     CROSS JOIN LATERAL (
         SELECT currency, amount_traded FROM book_cash WHERE account_id = c.account_id AND as_of = c.book_as_of OFFSET 0
     ) AS b

@@ -146,20 +146,23 @@ class RunLink(Base, app_may={"INSERT"}):
 
 
 class Break(Base, app_may={"INSERT", "UPDATE"}):
-    """Something that does not agree. One row a (custodian account, subject) for ever: it closes and reopens."""
+    """Something that does not agree. One row a (custodian account, subject) for ever: it closes and reopens.
+
+    No column is a foreign key: the statement that writes a break has joined it with what it names.
+    """
 
     __tablename__ = "breaks"
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    custodian_account_id: Mapped[int] = mapped_column(ForeignKey("custodian_accounts.id"))
-    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    custodian_account_id: Mapped[int]
+    account_id: Mapped[int] = mapped_column(index=True)
     #: What it is about: security:<id>, <scheme>:<identifier> of a security unknown here, currency:<code>, statement,
     #: book:<reference> or custodian:<reference> of a transaction.
     subject: Mapped[str]
     kind: Mapped[str]
     #: open, assigned (to `assignee`), explained, resolved, written_off, or closed.
     state: Mapped[str]
-    security_id: Mapped[int | None] = mapped_column(ForeignKey("securities.id"))
+    security_id: Mapped[int | None]
     currency: Mapped[str | None]
     #: Figures on trade-date basis; theirs - ours. NULL where a side says nothing.
     ours: Mapped[Decimal | None]
@@ -202,6 +205,11 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
             "state IN ('open', 'assigned', 'explained', 'resolved', 'written_off', 'closed')", name="state"
         ),
         Index("breaks_open_idx", "account_id", postgresql_where=text("state <> 'closed'")),
+        Index(
+            "breaks_paired_idx",
+            "account_id",
+            postgresql_where=text("state = 'explained' AND explanations -> -1 ->> 'kind' = 'other_account'"),
+        ),
     )
 
 

@@ -125,7 +125,10 @@ WITH before AS (
                 )
         END AS reason
     FROM differences AS d
-    LEFT JOIN breaks AS b USING (custodian_account_id, subject)
+    -- By index, however many there are.
+    LEFT JOIN LATERAL (
+        SELECT * FROM breaks WHERE custodian_account_id = d.custodian_account_id AND subject = d.subject OFFSET 0
+    ) AS b ON TRUE
     LEFT JOIN compared AS c ON (c.group_id, c.account_id) = (d.group_id, d.account_id)
     -- The explanation by another account's break, if there is one.
     LEFT JOIN LATERAL (
@@ -274,25 +277,31 @@ WITH looked_at AS (
     WHERE r.run_id = :run_id AND r.account_id BETWEEN :first_account_id AND :last_account_id
         AND r.account_id = r.group_id AND r.custodian_account_id IS NOT NULL
 ),
+linked AS MATERIALIZED (
+    SELECT DISTINCT group_id, custodian_account_id
+    FROM run_links
+    WHERE run_id = :run_id AND group_id BETWEEN :first_account_id AND :last_account_id
+),
 custodians AS (
     SELECT custodian_account_id, outcome, as_of, states_positions, statement_ids FROM looked_at
     UNION ALL
     SELECT l.custodian_account_id, o.outcome, o.as_of, o.states_positions, o.statement_ids
     FROM looked_at AS o
-    JOIN (
-        SELECT DISTINCT group_id, custodian_account_id
-        FROM run_links
-        WHERE run_id = :run_id AND group_id BETWEEN :first_account_id AND :last_account_id
-    ) AS l ON l.group_id = o.group_id AND l.custodian_account_id <> o.custodian_account_id
+    JOIN linked AS l ON l.group_id = o.group_id AND l.custodian_account_id <> o.custodian_account_id
 ),
 gone AS (
     UPDATE breaks AS b
     SET state = 'closed', closed_at = now(), last_run_id = :run_id, as_of = coalesce(r.as_of, b.as_of)
     FROM custodians AS r
-    WHERE b.custodian_account_id = r.custodian_account_id
-        AND b.state <> 'closed'
+    -- By index, however many there are.
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM breaks
         -- One that was found again has this run's number by now.
-        AND b.last_run_id <> :run_id
+        WHERE custodian_account_id = r.custodian_account_id AND state <> 'closed' AND last_run_id <> :run_id
+        OFFSET 0
+    ) AS known
+    WHERE b.id = known.id
         AND CASE
             WHEN b.subject = 'statement' THEN r.outcome <> 'already_newer'
             WHEN b.kind = 'cash' THEN r.outcome = 'compared' AND EXISTS (
