@@ -96,7 +96,7 @@ def holdings(session: Session) -> tuple[date, str, list[Holding]]:
     day, currency = session.execute(_ACCOUNT, {"code": CODE}).one()
     of_day = {"code": CODE, "day": day}
     positions = session.execute(_POSITIONS, of_day).all()
-    prices = prices_as_of(session, [(row.security_id, day) for row in positions], oldest=_OLDEST)
+    prices = prices_as_of(session, [row.security_id for row in positions], [day] * len(positions), oldest=_OLDEST)
     found = []
     for row, price in zip(positions, prices.rows(), strict=True):
         if price is None or price.currency != currency:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ class HeldPrice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeldPrices:
-    """The newest versions of the closes that held, in columns; a place in each is that of a pair."""
+    """The newest versions of the closes that held, in columns; a place in each is that of what was asked."""
 
     #: datetime64[D]; NaT where no close held.
     price_dates: NDArray[np.datetime64]
@@ -37,25 +36,39 @@ class HeldPrices:
     versions: NDArray[np.int64]
 
     def rows(self) -> Iterator[HeldPrice | None]:
-        """Give the price of each pair, None where none held: for few of them."""
+        """Give the prices one by one, None where none held: for few of them."""
         columns = (self.price_dates.tolist(), self.prices, self.currencies, self.versions.tolist())
         return (HeldPrice._make(row) if row[-1] else None for row in zip(*columns, strict=True))
 
 
-def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest: timedelta | None = None) -> HeldPrices:
-    """Return the prices that held, all by one query.
+def prices_as_of(
+    session: Session,
+    security_ids: Sequence[int] | NDArray[np.int64],
+    days: Sequence[date] | NDArray[np.datetime64],
+    *,
+    oldest: timedelta | None = None,
+) -> HeldPrices:
+    """Return the prices that held, each of a security on a day, all by one query.
 
     Most closes are of the day's own month and a few days old, so those are looked for first, each month by itself, and
     only what is not found there in the whole table: among hundreds of months PostgreSQL spends most of its time on
-    finding the right one. Columns come back, for rows of Python would take as long as the query. Until the transaction
-    ends it is kept from compiling plans, and given memory for what is found.
+    finding the right one. Columns go in and come back, for rows of Python would take half as long as the query. Until
+    the transaction ends it is kept from compiling plans, and given memory for what is found.
 
     Args:
         session: a transaction.
-        pairs: security and day, as many as wanted.
+        security_ids: as many as wanted.
+        days: one for each.
         oldest: a close that is older on its day holds no more; None for however old.
+
+    Raises:
+        ValueError: there are not as many of one as of the other.
     """
-    count = len(pairs)
+    asked_ids = np.asarray(security_ids, np.int64)
+    asked_days = np.asarray(days, "datetime64[D]")
+    if asked_ids.ndim != 1 or asked_ids.shape != asked_days.shape:
+        raise ValueError(f"{asked_ids.shape} securities and {asked_days.shape} days are not one of each")
+    count = len(asked_ids)
     held = HeldPrices(
         np.full(count, "NaT", "datetime64[D]"),
         np.full(count, None, object),
@@ -69,7 +82,7 @@ def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest:
     oldest_days = _ANY_DAYS if oldest is None else min(oldest.days, _ANY_DAYS)
     parts: list[str] = []
     values: dict[str, Any] = {"oldest": oldest_days, "near": min(oldest_days, _NEAR_DAYS)}
-    for number, (month, *asked) in enumerate(_by_month(pairs)):
+    for number, (month, *asked) in enumerate(_by_month(asked_ids, asked_days)):
         names = [f"{column}{number}" for column in ("places", "securities", "days")]
         values |= zip(names, asked, strict=True)
         newest = _NEWEST.format(table=month, within="near") if month in months else _NOTHING
@@ -82,27 +95,24 @@ def prices_as_of(session: Session, pairs: Sequence[tuple[int, date]], *, oldest:
     return held
 
 
-def _by_month(pairs: Sequence[tuple[int, date]]) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Give the table of each month, with places in `pairs`, securities and days, by security.
+def _by_month(
+    security_ids: NDArray[np.int64], days: NDArray[np.datetime64]
+) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Give the table of each month, with places in what is asked, securities and days, by security.
 
     In that order PostgreSQL finds neighbours on pages that it has just looked at.
     """
-    count = len(pairs)
-    securities = np.fromiter(map(itemgetter(0), pairs), np.int64, count)
-    ordinals = np.fromiter(map(date.toordinal, map(itemgetter(1), pairs)), np.int64, count)
-    days = (ordinals - _EPOCH).astype("datetime64[D]")
     months = days.astype("datetime64[M]").astype(np.int64)
-    order = np.lexsort((securities, months))
+    order = np.lexsort((security_ids, months))
     ends = np.flatnonzero(np.diff(months[order])) + 1
     for places in np.split(order, ends):
-        yield f"prices_{days[places[0]].item():%Y_%m}", places, securities[places], days[places]
+        yield f"prices_{days[places[0]].item():%Y_%m}", places, security_ids[places], days[places]
 
 
 #: Days of a weekend and the holidays beside it: a close that is not older is looked for before others.
 _NEAR_DAYS = 5
 #: More than lie between any two days that a price can have.
 _ANY_DAYS = 1_000_000
-_EPOCH = date(1970, 1, 1).toordinal()
 
 _MONTHS = text(
     """

@@ -31,7 +31,8 @@ def priced(session):
 
 
 def held(session, pairs, **values):
-    rows = list(prices_as_of(session, pairs, **values).rows())
+    security_ids, days = zip(*pairs, strict=True) if pairs else ((), ())
+    rows = list(prices_as_of(session, security_ids, days, **values).rows())
     assert len(rows) == len(pairs)
     return rows
 
@@ -68,6 +69,11 @@ def test_of_nothing_there_is_nothing(session):
     assert held(session, []) == []
     assert held(session, [(1, FIRST)]) == [None]
     assert held(session, [(1, date.min), (1, date.max)]) == [None, None]
+
+
+def test_a_day_is_asked_for_each_security(session):
+    with pytest.raises(ValueError, match=r"\(2,\) securities and \(1,\) days are not one of each"):
+        prices_as_of(session, [1, 2], [FIRST])
 
 
 @given(
