@@ -1,0 +1,1 @@
+"""What portfolios were worth, what they returned and at which risk: numpy in, numpy out."""
