@@ -1,1 +1,1 @@
-"""What portfolios were worth, what they returned and at which risk: numpy in, numpy out."""
+"""What an adviser shows a client, from arrays alone: returns, and gains by lot."""
