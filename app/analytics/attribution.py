@@ -26,7 +26,7 @@ _NO_WEIGHT: Final = 1e-280
 _FIRST_DAY: Final = np.datetime64("2000-01-01", "ns")
 
 
-class Method(StrEnum):
+class AttributionMethod(StrEnum):
     """What an allocation is measured against."""
 
     #: The benchmark as a whole.
@@ -43,8 +43,8 @@ class Linking(StrEnum):
 
 
 _METHODS: Final = {
-    Method.BRINSON_FACHLER: perfattr.AttributionMethod.BRINSON_FACHLER_THREE_EFFECT,
-    Method.BRINSON_HOOD_BEEBOWER: perfattr.AttributionMethod.BRINSON_HOOD_BEEBOWER_THREE_EFFECT,
+    AttributionMethod.BRINSON_FACHLER: perfattr.AttributionMethod.BRINSON_FACHLER_THREE_EFFECT,
+    AttributionMethod.BRINSON_HOOD_BEEBOWER: perfattr.AttributionMethod.BRINSON_HOOD_BEEBOWER_THREE_EFFECT,
 }
 _LINKINGS: Final = {
     Linking.CARINO: perfattr.EffectLinkingMethod.CARINO,
@@ -95,13 +95,13 @@ class CurrencyAttribution:
     benchmark_log_return: FloatArray
 
 
-def attribute(
+def attribute_returns(
     portfolio_weights: ArrayLike,
     portfolio_returns: ArrayLike,
     benchmark_weights: ArrayLike,
     benchmark_returns: ArrayLike,
     *,
-    method: Method = Method.BRINSON_FACHLER,
+    method: AttributionMethod = AttributionMethod.BRINSON_FACHLER,
     linking: Linking = Linking.CARINO,
 ) -> Attribution:
     """Explain the excess return of a portfolio by segments, over periods.

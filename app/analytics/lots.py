@@ -28,7 +28,7 @@ _ONE: Final = Decimal(1)
 _SHORT: Final = Context(prec=60, traps=[Inexact])
 
 
-class Method(StrEnum):
+class CostMethod(StrEnum):
     """Which units are sold first."""
 
     #: Those that were bought first.
@@ -37,7 +37,7 @@ class Method(StrEnum):
     AVERAGE = "average"
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What happened to a holding."""
 
     #: `quantity` more units (below 0: fewer) for `amount` more cash (below 0: less).
@@ -56,7 +56,7 @@ class Kind(StrEnum):
     RETURN_OF_CAPITAL = "return_of_capital"
 
 
-class Event(NamedTuple):
+class HoldingEvent(NamedTuple):
     """Something that happened to the holding of one account."""
 
     account: int
@@ -123,8 +123,8 @@ class Holding:
 
     __slots__ = ("_held", "_is_average", "_lots", "_per_unit", "realised")
 
-    def __init__(self, method: Method) -> None:
-        self._is_average = method is Method.AVERAGE
+    def __init__(self, method: CostMethod) -> None:
+        self._is_average = method is CostMethod.AVERAGE
         #: [day and id of the purchase, quantity, cost, cost in the account's currency], first bought first. All
         #: quantities have one sign, and are in units of which `_per_unit` make one: after a split of 1 for 3 no decimal
         #: is a third, but all quantities times 3 are.
@@ -166,9 +166,9 @@ class Holding:
     def _shown(self, quantity: Decimal) -> Decimal:
         return quantity if self._per_unit == 1 else _SHOWN.divide(quantity, self._per_unit)
 
-    # What follows computes in the context of `_EXACT`, which `process` has set.
+    # What follows computes in the context of `_EXACT`, which `follow_lots` has set.
 
-    def _apply(self, event: Event, allow_shorts: bool) -> None:
+    def _apply(self, event: HoldingEvent, allow_shorts: bool) -> None:
         kind = event.kind
         if kind == "trade":
             self._trade(event, allow_shorts)
@@ -183,9 +183,9 @@ class Holding:
         elif kind == "return_of_capital":
             self._return_capital(event)
         else:
-            raise _refusal(event, f"there is no kind {kind!r}", f"Kinds are {', '.join(Kind)}.")
+            raise _refusal(event, f"there is no kind {kind!r}", f"Kinds are {', '.join(EventKind)}.")
 
-    def _trade(self, event: Event, allow_shorts: bool) -> None:
+    def _trade(self, event: HoldingEvent, allow_shorts: bool) -> None:
         quantity, amount, rate = event.quantity, event.amount, event.rate
         if not quantity:
             raise _refusal(event, "a trade of nothing", "Give fees with the trade that they are of.")
@@ -248,7 +248,7 @@ class Holding:
         del lots[:whole]
         return parts
 
-    def _close(self, event: Event, quantity: Decimal, amount: Decimal, rate: Decimal) -> None:
+    def _close(self, event: HoldingEvent, quantity: Decimal, amount: Decimal, rate: Decimal) -> None:
         left, left_amount = quantity, amount
         for key, part, cost, base_cost in self._take(quantity):
             received = left_amount if part == left else _share(left_amount, part, left)
@@ -258,7 +258,7 @@ class Holding:
 
     def _realise(
         self,
-        event: Event,
+        event: HoldingEvent,
         key: tuple[date, int],
         quantity: Decimal,
         money: tuple[Decimal, Decimal, Decimal],
@@ -278,12 +278,12 @@ class Holding:
             )
         )
 
-    def _split(self, event: Event) -> None:
+    def _split(self, event: HoldingEvent) -> None:
         if event.quantity <= 0 or event.amount <= 0:
             raise _refusal(event, f"a split of {event.quantity} for {event.amount} is none", "Both are above 0.")
         self._multiply(Fraction(event.quantity) / Fraction(event.amount))
 
-    def _split_by(self, event: Event) -> None:
+    def _split_by(self, event: HoldingEvent) -> None:
         held = self._held
         after = held + event.quantity * self._per_unit
         if not held or not after or (after > 0) != (held > 0):
@@ -311,7 +311,7 @@ class Holding:
             lot[1] = quantity
         self._held, self._per_unit = sum(quantities, _ZERO), per_unit
 
-    def _release(self, event: Event) -> list[tuple[tuple[date, int], Fraction, Decimal, Decimal]]:
+    def _release(self, event: HoldingEvent) -> list[tuple[tuple[date, int], Fraction, Decimal, Decimal]]:
         """Take units out with their costs; a short position's are below 0."""
         quantity, held = event.quantity * self._per_unit, self._held
         if not quantity:
@@ -323,7 +323,9 @@ class Holding:
             (key, Fraction(part) / per_unit, cost, base_cost) for key, part, cost, base_cost in self._take(quantity)
         ]
 
-    def _accept(self, event: Event, parts: Iterable[tuple[tuple[date, int], Fraction, Decimal, Decimal]]) -> None:
+    def _accept(
+        self, event: HoldingEvent, parts: Iterable[tuple[tuple[date, int], Fraction, Decimal, Decimal]]
+    ) -> None:
         for key, units, cost, base_cost in parts:
             quantity = units * Fraction(self._per_unit)
             if not _is_decimal(quantity.denominator):
@@ -339,7 +341,7 @@ class Holding:
                 )
             self._open(key, exact, cost, base_cost)
 
-    def _receive(self, event: Event) -> None:
+    def _receive(self, event: HoldingEvent) -> None:
         acquired = event.day if event.acquired is None else event.acquired
         if not event.quantity or acquired > event.day or (event.quantity > 0 and event.amount > 0):
             raise _refusal(
@@ -350,7 +352,7 @@ class Holding:
         cost = -event.amount
         self._accept(event, [((acquired, event.id), Fraction(event.quantity), cost, cost * event.rate)])
 
-    def _return_capital(self, event: Event) -> None:
+    def _return_capital(self, event: HoldingEvent) -> None:
         held = left = self._held
         if held <= 0 or event.amount < 0:
             raise _refusal(
@@ -369,7 +371,7 @@ class Holding:
             lot[2], lot[3] = cost - paid_back, base_cost - base_part
             self._realise(event, key, _ZERO, (received, paid_back, base_part), event.rate)
 
-    def _lack(self, event: Event) -> BadInputError:
+    def _lack(self, event: HoldingEvent) -> BadInputError:
         return _refusal(
             event,
             f"{abs(event.quantity)} units go of {self.quantity} that are held",
@@ -377,7 +379,9 @@ class Holding:
         )
 
 
-def process(events: Iterable[Event], method: Method, *, allow_shorts: bool = False) -> dict[int, Holding]:
+def follow_lots(
+    events: Iterable[HoldingEvent], method: CostMethod, *, allow_shorts: bool = False
+) -> dict[int, Holding]:
     """Follow one security through accounts that have one currency.
 
     Accounts belong together where units went from one to another; any others may be followed one by one.
@@ -412,7 +416,7 @@ def process(events: Iterable[Event], method: Method, *, allow_shorts: bool = Fal
     return holdings
 
 
-def _check(event: Event, last: date) -> None:
+def _check(event: HoldingEvent, last: date) -> None:
     _, day, _, _, quantity, amount, rate, _, _ = event
     if day < last:
         raise _refusal(event, f"it comes after an event of {last}", "Give the events in the order of their days.")
@@ -439,5 +443,5 @@ def _is_decimal(denominator: int) -> bool:
     return denominator == 1
 
 
-def _refusal(event: Event, what: str, hint: str) -> BadInputError:
+def _refusal(event: HoldingEvent, what: str, hint: str) -> BadInputError:
     return BadInputError(what, where=f"account {event.account}, {event.kind} {event.id} of {event.day}", hint=hint)

@@ -32,6 +32,8 @@ _MOST_LOG: Final = 709.0
 _NEAREST: Final = 1e-9
 _MOST_INTERVALS: Final = 20_000
 _MOST_HALVINGS: Final = 200
+#: So many numbers of a table, and all that is computed of them, fit into the cache of one core.
+_CACHED: Final = 50_000
 
 
 class Period(StrEnum):
@@ -109,33 +111,23 @@ def time_weighted(
     Raises:
         BadInputError: a flow is below 0.
     """
-    end_values = np.asarray(values, np.float64)
-    into, out, paid = (
-        np.broadcast_to(np.asarray(each, np.float64), end_values.shape) for each in (inflows, outflows, fees)
-    )
-    for name, flows in (("an inflow", into), ("an outflow", out)):
-        if (flows < 0).any():
-            raise BadInputError(f"{name} is below 0", hint="Flows are amounts; their direction says which they are.")
-    before = np.empty_like(end_values)
-    before[..., :1] = np.asarray(opening, np.float64)[..., np.newaxis]
-    before[..., 1:] = end_values[..., :-1]
-    base, end = before + into, end_values + out + paid
-    returns = _returns(base, end)
-    if np.isnan(end_values).any():
-        moved_in, moved_out = into != 0, (out != 0) | (paid != 0)
-        _bridge(
-            _rows(returns.rates),
-            _rows(returns.undefined),
-            _rows(base),
-            _rows(end),
-            is_missing=_rows(np.isnan(end_values)),
-            moved_in=_rows(moved_in),
-            moved_out=_rows(moved_out),
-        )
-    return returns
+    given = np.asarray(values, np.float64)
+    rates, undefined = np.empty(given.shape), np.empty(given.shape, np.bool_)
+    tables = [
+        _rows(np.broadcast_to(np.asarray(each, np.float64), given.shape)) for each in (given, inflows, outflows, fees)
+    ]
+    openings = np.broadcast_to(np.asarray(opening, np.float64), given.shape[:-1]).reshape(-1)
+    into_rates, into_undefined = _rows(rates), _rows(undefined)
+    # So many rows at a time as stay in the processor's cache: much faster than all at once.
+    count = max(1, _CACHED // max(1, given.shape[-1]))
+    for first in range(0, len(openings), count):
+        rows = slice(first, first + count)
+        found = _of_rows(*(table[rows] for table in tables), opening=openings[rows])
+        into_rates[rows], into_undefined[rows] = found.rates, found.undefined
+    return Returns(rates, undefined)
 
 
-def link(returns: Returns) -> FloatArray:
+def link_returns(returns: Returns) -> FloatArray:
     """Compound returns to the one of all of them: the product of 1 + r, less 1.
 
     Returns:
@@ -144,7 +136,7 @@ def link(returns: Returns) -> FloatArray:
     return _linked(returns, np.zeros(1, np.int64)).rates[..., 0]
 
 
-def by_period(returns: Returns, days: Sequence[date] | DayArray, period: Period) -> tuple[DayArray, Returns]:
+def link_by_period(returns: Returns, days: Sequence[date] | DayArray, period: Period) -> tuple[DayArray, Returns]:
     """Compound daily returns within each month, quarter or year that they touch, whole or not.
 
     Args:
@@ -259,6 +251,30 @@ def money_weighted_many(
     return rates, lacks
 
 
+def _rows(array: NDArray[_Number]) -> NDArray[_Number]:
+    return array.reshape(int(np.prod(array.shape[:-1])), array.shape[-1])
+
+
+def _of_rows(
+    values: FloatArray, inflows: FloatArray, outflows: FloatArray, fees: FloatArray, *, opening: FloatArray
+) -> Returns:
+    for name, flows in (("an inflow", inflows), ("an outflow", outflows)):
+        if (flows < 0).any():
+            raise BadInputError(f"{name} is below 0", hint="Flows are amounts; their direction says which they are.")
+    base = np.empty_like(values)
+    base[:, :1] = opening[:, np.newaxis]
+    base[:, 1:] = values[:, :-1]
+    base += inflows
+    end = values + outflows + fees
+    returns = _returns(base, end)
+    is_missing = np.isnan(values)
+    if is_missing.any():
+        _bridge(
+            returns, base, end, is_missing=is_missing, moved_in=inflows != 0, moved_out=(outflows != 0) | (fees != 0)
+        )
+    return returns
+
+
 def _returns(base: FloatArray, end: FloatArray, is_known: BoolArray | bool = True) -> Returns:
     with np.errstate(all="ignore"):
         # Not end / base - 1: of two numbers that are near each other the difference is exact.
@@ -269,13 +285,8 @@ def _returns(base: FloatArray, end: FloatArray, is_known: BoolArray | bool = Tru
     return Returns(rates, ~(is_sound | is_empty))
 
 
-def _rows(array: NDArray[_Number]) -> NDArray[_Number]:
-    return array.reshape(-1, array.shape[-1])
-
-
 def _bridge(
-    rates: FloatArray,
-    undefined: BoolArray,
+    returns: Returns,
     base: FloatArray,
     end: FloatArray,
     *,
@@ -284,6 +295,7 @@ def _bridge(
     moved_out: BoolArray,
 ) -> None:
     """Give the first value after a gap the return since the last one before it, where no flow came between."""
+    rates, undefined = returns.rates, returns.undefined
     rows = np.flatnonzero(is_missing.any(axis=1))
     edges = np.diff(is_missing[rows].astype(np.int8), axis=1, prepend=0, append=0)
     row, first = np.nonzero(edges > 0)

@@ -12,19 +12,19 @@ from hypothesis.extra.numpy import arrays
 
 from app.analytics.attribution import (
     Attribution,
+    AttributionMethod,
     CurrencyAttribution,
     Effects,
     Linking,
-    Method,
-    attribute,
     attribute_currencies,
+    attribute_returns,
 )
 from app.errors import BadInputError
 
 NAN = float("nan")
 BACON = ([0.4, 0.3, 0.3], [0.2, -0.05, 0.06], [0.4, 0.2, 0.4], [0.1, -0.04, 0.08])
 WAYS = pytest.mark.parametrize("linking", Linking)
-METHODS = pytest.mark.parametrize("method", Method)
+METHODS = pytest.mark.parametrize("method", AttributionMethod)
 #: Tables of pandas take their time.
 SLOW = settings(deadline=None, max_examples=25)
 EXACT = {"rel": 0, "abs": 1e-12}
@@ -40,7 +40,7 @@ def total(effects: Effects) -> Any:
 
 def test_bacons_example_of_brinson_fachler():
     """Practical Portfolio Performance Measurement and Attribution, chapter 5: British, Japanese and American shares."""
-    found = attribute(*BACON)
+    found = attribute_returns(*BACON)
     assert found.effects.allocation == near([[0, -0.0104, -0.0016]])
     assert found.effects.selection == near([[0.04, -0.002, -0.008]])
     assert found.effects.interaction == near([[0, -0.001, 0.002]])
@@ -49,7 +49,7 @@ def test_bacons_example_of_brinson_fachler():
 
 
 def test_bacons_example_of_brinson_hood_and_beebower():
-    found = attribute(*BACON, method=Method.BRINSON_HOOD_BEEBOWER)
+    found = attribute_returns(*BACON, method=AttributionMethod.BRINSON_HOOD_BEEBOWER)
     assert found.effects.allocation == near([[0, -0.004, -0.008]])
     assert found.effects.selection == near([[0.04, -0.002, -0.008]])
     assert found.effects.interaction == near([[0, -0.001, 0.002]])
@@ -57,14 +57,14 @@ def test_bacons_example_of_brinson_hood_and_beebower():
 
 @WAYS
 def test_of_one_period_the_link_is_the_period(linking):
-    found = attribute(*BACON, linking=linking)
+    found = attribute_returns(*BACON, linking=linking)
     assert found.linked.total == near(found.effects.total)
 
 
 def test_lakers_example_of_a_segment_that_the_portfolio_does_not_hold():
     """Performance Attribution with Zero-Weighted Sectors: large, mid and small caps; the last is allocation alone."""
     for unheld in (NAN, 0.0, 0.5):
-        found = attribute([0.5, 0.5, 0], [0.03, 0.04, unheld], [0.4, 0.4, 0.2], [0.02, 0.03, 0.04])
+        found = attribute_returns([0.5, 0.5, 0], [0.03, 0.04, unheld], [0.4, 0.4, 0.2], [0.02, 0.03, 0.04])
         assert found.effects.allocation == near([[-0.0008, 0.0002, -0.0024]])
         assert found.effects.selection == near([[0.004, 0.004, 0]])
         assert found.effects.interaction == near([[0.001, 0.001, 0]])
@@ -73,7 +73,7 @@ def test_lakers_example_of_a_segment_that_the_portfolio_does_not_hold():
 
 
 def test_a_segment_that_the_benchmark_lacks_is_allocation_alone_if_no_index_is_known():
-    found = attribute([0.8, 0.2], [0.05, 0.1], [1, 0], [0.04, NAN])
+    found = attribute_returns([0.8, 0.2], [0.05, 0.1], [1, 0], [0.04, NAN])
     # 0.2 x (10 % - 4 %).
     assert found.effects.allocation == near([[0, 0.012]])
     assert found.effects.selection == near([[0.01, 0]])
@@ -81,22 +81,22 @@ def test_a_segment_that_the_benchmark_lacks_is_allocation_alone_if_no_index_is_k
 
 
 def test_and_against_an_index_if_one_is():
-    found = attribute([0.8, 0.2], [0.05, 0.1], [1, 0], [0.04, 0.07])
+    found = attribute_returns([0.8, 0.2], [0.05, 0.1], [1, 0], [0.04, 0.07])
     assert found.effects.allocation == near([[0, 0.006]])
     assert found.effects.selection == near([[0.01, 0]])
     assert found.effects.interaction == near([[-0.002, 0.006]])
 
 
 def test_a_segment_that_neither_holds_has_no_effect():
-    found = attribute([1, 0], [0.05, NAN], [1, 0], [0.04, NAN])
+    found = attribute_returns([1, 0], [0.05, NAN], [1, 0], [0.04, NAN])
     assert found.effects.total.tolist()[0][1] == 0
     assert total(found.effects) == near(0.01)
 
 
 def test_segments_may_lose_all_or_more_and_be_short():
-    found = attribute([1.2, -0.2, 0], [0.1, 0.5, 0], [0.5, 0.3, 0.2], [0.05, 0.02, -1])
+    found = attribute_returns([1.2, -0.2, 0], [0.1, 0.5, 0], [0.5, 0.3, 0.2], [0.05, 0.02, -1])
     assert found.effects.total.sum() == near((0.12 - 0.1) - (0.025 + 0.006 - 0.2))
-    leveraged = attribute([0.9, 0.1], [0.1, -2], [0.5, 0.5], [0.1, 0.1])
+    leveraged = attribute_returns([0.9, 0.1], [0.1, -2], [0.5, 0.5], [0.1, 0.1])
     assert leveraged.effects.total.sum() == near(-0.11 - 0.1)
 
 
@@ -116,7 +116,7 @@ def test_segments_may_lose_all_or_more_and_be_short():
 @METHODS
 @WAYS
 def test_after_a_total_loss_or_with_an_unknown_number_nothing_is_defined(given_, method, linking):
-    found = attribute(*given_, method=method, linking=linking)
+    found = attribute_returns(*given_, method=method, linking=linking)
     assert np.isnan([found.portfolio_return, found.benchmark_return]).all()
     for effects in (found.effects, found.linked):
         assert np.isnan(effects.total).all()
@@ -127,28 +127,28 @@ def test_weights_that_do_not_sum_to_1_are_refused():
     for wrong in ([0.5, 0.4], [0.5, 0.5 + 1e-9]):
         bad = np.array([[0.5, 0.5], wrong])
         with pytest.raises(BadInputError, match=r"the portfolio's weights of period 1 sum to .*, and not to 1"):
-            attribute(bad, good, good, good)
+            attribute_returns(bad, good, good, good)
         with pytest.raises(BadInputError, match="the benchmark's weights of period 1"):
-            attribute(good, good, bad, good)
+            attribute_returns(good, good, bad, good)
     thirds = np.full((1, 3), 1 / 3)
-    assert total(attribute(thirds, thirds, thirds, thirds).effects) == near(0)
+    assert total(attribute_returns(thirds, thirds, thirds, thirds).effects) == near(0)
 
 
 def test_tables_of_different_shapes_are_refused():
     with pytest.raises(BadInputError, match=r"\(1, 2\) and \(1, 1\)"):
-        attribute([0.5, 0.5], [0.1, 0.1], [1], [0.1])
+        attribute_returns([0.5, 0.5], [0.1, 0.1], [1], [0.1])
     with pytest.raises(BadInputError, match="shapes"):
-        attribute(*[np.ones((1, 1, 1))] * 4)
+        attribute_returns(*[np.ones((1, 1, 1))] * 4)
 
 
 # Against the papers' formulas
 
 
 def by_formula(
-    weights: Any, returns: Any, weights_b: Any, returns_b: Any, method: Method
+    weights: Any, returns: Any, weights_b: Any, returns_b: Any, method: AttributionMethod
 ) -> tuple[list[Any], Any, Any]:
     totals, totals_b = (weights * returns).sum(axis=1), (weights_b * returns_b).sum(axis=1)
-    reference = totals_b[:, None] if method is Method.BRINSON_FACHLER else 0
+    reference = totals_b[:, None] if method is AttributionMethod.BRINSON_FACHLER else 0
     return (
         [
             (weights - weights_b) * (returns_b - reference),
@@ -187,7 +187,7 @@ def tables(seed: int, periods: int = 12, segments: int = 5) -> tuple[Any, Any, A
 @pytest.mark.parametrize("seed", range(5))
 def test_effects_and_links_are_those_of_the_papers(method, linking, seed):
     given_ = tables(seed)
-    found = attribute(*given_, method=method, linking=linking)
+    found = attribute_returns(*given_, method=method, linking=linking)
     effects, totals, totals_b = by_formula(*given_, method)
     factors = coefficients(totals, totals_b, linking)[:, None]
     for name, expected in zip(("allocation", "selection", "interaction"), effects, strict=True):
@@ -221,10 +221,10 @@ def excess(found: Attribution) -> float:
 
 
 @SLOW
-@given(any_tables(), some.sampled_from(Method), some.sampled_from(Linking))
+@given(any_tables(), some.sampled_from(AttributionMethod), some.sampled_from(Linking))
 def test_effects_sum_to_the_excess_return(given_, method, linking):
     weights, returns, weights_b, returns_b = given_
-    found = attribute(*given_, method=method, linking=linking)
+    found = attribute_returns(*given_, method=method, linking=linking)
     totals = (weights * np.where(weights == 0, 0, returns)).sum(axis=1)
     totals_b = (weights_b * np.where(weights_b == 0, 0, returns_b)).sum(axis=1)
     assert found.effects.total.sum(axis=1) == near(totals - totals_b)
@@ -234,10 +234,10 @@ def test_effects_sum_to_the_excess_return(given_, method, linking):
 
 
 @SLOW
-@given(any_tables(), some.sampled_from(Method), some.sampled_from(Linking))
+@given(any_tables(), some.sampled_from(AttributionMethod), some.sampled_from(Linking))
 def test_against_itself_a_portfolio_has_no_effects(given_, method, linking):
     weights, returns, _, _ = given_
-    found = attribute(weights, returns, weights, returns, method=method, linking=linking)
+    found = attribute_returns(weights, returns, weights, returns, method=method, linking=linking)
     for effects in (found.effects, found.linked):
         assert np.abs([effects.allocation, effects.selection, effects.interaction]).max() <= 1e-12
 
@@ -245,7 +245,10 @@ def test_against_itself_a_portfolio_has_no_effects(given_, method, linking):
 @METHODS
 def test_the_order_of_segments_is_kept(method):
     given_, order = tables(3), [3, 1, 4, 0, 2]
-    one, other = attribute(*given_, method=method), attribute(*(each[:, order] for each in given_), method=method)
+    one, other = (
+        attribute_returns(*given_, method=method),
+        attribute_returns(*(each[:, order] for each in given_), method=method),
+    )
     assert one.linked.allocation[:, order] == near(other.linked.allocation)
     assert one.linked.selection[:, order] == near(other.linked.selection)
 
@@ -255,15 +258,15 @@ def test_a_portfolio_that_is_its_benchmark_in_most_periods_is_linked_as_well():
     other = returns.copy()
     other[3] += 0.01
     for linking in Linking:
-        found = attribute(weights, other, weights, returns, linking=linking)
+        found = attribute_returns(weights, other, weights, returns, linking=linking)
         assert total(found.linked) == near(excess(found))
         assert np.abs(np.delete(found.linked.total, 3, axis=0)).max() == 0
 
 
 def test_many_periods_and_segments_come_back_in_their_order():
     given_ = tables(7, periods=1500, segments=12)
-    found = attribute(*given_)
-    effects, _, _ = by_formula(*given_, Method.BRINSON_FACHLER)
+    found = attribute_returns(*given_)
+    effects, _, _ = by_formula(*given_, AttributionMethod.BRINSON_FACHLER)
     assert found.effects.allocation == near(effects[0])
     scale = max(1, 1 + found.portfolio_return, 1 + found.benchmark_return)
     assert abs(total(found.linked) - excess(found)) <= 1e-12 * scale
@@ -273,9 +276,9 @@ def test_nothing_is_warned_of_or_logged(caplog):
     caplog.set_level(logging.DEBUG)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        attribute([1, 0], [1e300, NAN], [0, 1], [NAN, -0.999999])
-        attribute([1, 0], [1e308, NAN], [0, 1], [NAN, 1e308])
-        attribute(*BACON)
+        attribute_returns([1, 0], [1e300, NAN], [0, 1], [NAN, -0.999999])
+        attribute_returns([1, 0], [1e308, NAN], [0, 1], [NAN, 1e308])
+        attribute_returns(*BACON)
     assert caught == []
     assert caplog.records == []
 

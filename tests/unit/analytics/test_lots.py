@@ -15,11 +15,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from app.analytics.lots import Event, Holding, Kind, Lot, Method, process
+from app.analytics.lots import CostMethod, EventKind, Holding, HoldingEvent, Lot, follow_lots
 from app.errors import BadInputError
 
 FIRST = date(2026, 1, 1)
-FIFO, AVERAGE = Method.FIFO, Method.AVERAGE
+FIFO, AVERAGE = CostMethod.FIFO, CostMethod.AVERAGE
 BOTH = pytest.mark.parametrize("method", [FIFO, AVERAGE])
 CENT = Decimal("0.01")
 
@@ -28,21 +28,23 @@ def number(value: Any) -> Decimal:
     return Decimal(str(value))
 
 
-def event(kind: Kind, quantity: Any = 0, amount: Any = 0, rate: Any = 1, *, account: int = 1, **more: Any) -> Event:
-    return Event(account, FIRST, 0, kind, number(quantity), number(amount), number(rate), **more)
+def event(
+    kind: EventKind, quantity: Any = 0, amount: Any = 0, rate: Any = 1, *, account: int = 1, **more: Any
+) -> HoldingEvent:
+    return HoldingEvent(account, FIRST, 0, kind, number(quantity), number(amount), number(rate), **more)
 
 
-def trade(quantity: Any, amount: Any, rate: Any = 1, account: int = 1) -> Event:
-    return event(Kind.TRADE, quantity, amount, rate, account=account)
+def trade(quantity: Any, amount: Any, rate: Any = 1, account: int = 1) -> HoldingEvent:
+    return event(EventKind.TRADE, quantity, amount, rate, account=account)
 
 
-def in_order(events: Sequence[Event]) -> list[Event]:
+def in_order(events: Sequence[HoldingEvent]) -> list[HoldingEvent]:
     """The same a day apart, with ids in order."""
     return [each._replace(day=FIRST + timedelta(days=place), id=place) for place, each in enumerate(events)]
 
 
-def held(method: Method, *events: Event, allow_shorts: bool = False) -> Holding:
-    return process(in_order(events), method, allow_shorts=allow_shorts)[1]
+def held(method: CostMethod, *events: HoldingEvent, allow_shorts: bool = False) -> Holding:
+    return follow_lots(in_order(events), method, allow_shorts=allow_shorts)[1]
 
 
 def gains(holding: Holding) -> list[tuple[Decimal, Decimal]]:
@@ -83,7 +85,7 @@ def test_average_cost_sells_a_part_of_all():
 def test_lots_of_one_day_are_in_the_order_of_their_ids():
     first, second = trade(10, -100), trade(10, -200)
     events = [second._replace(id=8), first._replace(id=7), trade(-10, 150)._replace(id=9)]
-    assert gains(process(events, FIFO)[1]) == [(50, 0)]
+    assert gains(follow_lots(events, FIFO)[1]) == [(50, 0)]
 
 
 @BOTH
@@ -202,71 +204,71 @@ def test_a_purchase_of_more_than_is_owed_does_the_reverse(method):
 
 @BOTH
 def test_a_split_changes_units_and_no_cost(method):
-    holding = held(method, trade(10, -100), event(Kind.SPLIT, 4, 1), trade(-20, 80))
+    holding = held(method, trade(10, -100), event(EventKind.SPLIT, 4, 1), trade(-20, 80))
     assert gains(holding) == [(30, 0)]
     assert holding.quantity == 20
 
 
 @BOTH
 def test_a_reverse_split_leaves_thirds_that_sum_to_whole_units(method):
-    holding = held(method, trade(10, -100), event(Kind.SPLIT, 1, 3))
+    holding = held(method, trade(10, -100), event(EventKind.SPLIT, 1, 3))
     assert holding.quantity == Decimal("3.333333333333333333333333333")
-    holding = held(method, trade(10, -100), event(Kind.SPLIT, 1, 3), trade(20, -600), event(Kind.SPLIT, 3, 1))
+    holding = held(method, trade(10, -100), event(EventKind.SPLIT, 1, 3), trade(20, -600), event(EventKind.SPLIT, 3, 1))
     assert holding.quantity == 70
     assert sum(each.quantity for each in holding.lots) == 70
 
 
 @BOTH
 def test_a_value_of_thirds_is_that_of_the_units(method):
-    holding = held(method, trade(10, -100), event(Kind.SPLIT, 1, 3))
+    holding = held(method, trade(10, -100), event(EventKind.SPLIT, 1, 3))
     assert holding.at(Decimal(30)).value == 100
 
 
 @BOTH
 def test_a_fraction_paid_out_after_a_split_leaves_what_it_left(method):
-    holding = held(method, trade(10, -100), event(Kind.SPLIT, 1, 4), trade("-0.5", 25))
+    holding = held(method, trade(10, -100), event(EventKind.SPLIT, 1, 4), trade("-0.5", 25))
     assert holding.quantity == 2
     assert gains(holding) == [(5, 0)]
 
 
 @BOTH
 def test_a_split_by_units_gives_as_many_as_the_books_transaction_says(method):
-    holding = held(method, trade(7, -70), trade(3, -30), event(Kind.SPLIT_BY, "0.5"))
+    holding = held(method, trade(7, -70), trade(3, -30), event(EventKind.SPLIT_BY, "0.5"))
     assert holding.quantity == Decimal("10.5")
     assert sum(each.cost for each in holding.lots) == 100
-    assert held(method, trade(7, -70), event(Kind.SPLIT_BY, -4)).quantity == 3
-    assert held(method, trade(-7, 70), event(Kind.SPLIT_BY, -7), allow_shorts=True).quantity == -14
+    assert held(method, trade(7, -70), event(EventKind.SPLIT_BY, -4)).quantity == 3
+    assert held(method, trade(-7, 70), event(EventKind.SPLIT_BY, -7), allow_shorts=True).quantity == -14
 
 
 def test_a_split_before_anything_is_held_has_no_effect():
-    assert held(FIFO, event(Kind.SPLIT, 1, 3), trade(1, -10)).quantity == 1
+    assert held(FIFO, event(EventKind.SPLIT, 1, 3), trade(1, -10)).quantity == 1
 
 
 def test_after_a_sale_of_all_units_are_whole_again():
     holding = held(
         FIFO,
         trade(3, -10),
-        event(Kind.SPLIT, 1, 7),
-        event(Kind.SPLIT_BY, 1),
+        event(EventKind.SPLIT, 1, 7),
+        event(EventKind.SPLIT_BY, 1),
         trade(-1, 5),
         trade(-3, 1),
         allow_shorts=True,
     )
     assert holding.quantity < 0
-    holding = held(FIFO, trade(3, -10), event(Kind.SPLIT, 1, 3), trade(-1, 5), trade(2, -1))
+    holding = held(FIFO, trade(3, -10), event(EventKind.SPLIT, 1, 3), trade(-1, 5), trade(2, -1))
     assert (holding.quantity, total(holding)) == (2, -5)
 
 
 # Transfers
 
 
-def moved(quantity: Any, source: int = 1, target: int = 2) -> Event:
-    return event(Kind.TRANSFER, quantity, account=source, to=target)
+def moved(quantity: Any, source: int = 1, target: int = 2) -> HoldingEvent:
+    return event(EventKind.TRANSFER, quantity, account=source, to=target)
 
 
 def test_a_transfer_carries_day_cost_and_rate_of_the_purchases():
     events = in_order([trade(10, -100, "0.9"), trade(10, -200, "0.8"), moved(15)])
-    holdings = process(events, FIFO)
+    holdings = follow_lots(events, FIFO)
     assert holdings[1].lots == [Lot(FIRST + timedelta(days=1), 5, 100, 80)]
     assert holdings[2].lots == [Lot(FIRST, 10, 100, 90), Lot(FIRST + timedelta(days=1), 5, 100, 80)]
     assert holdings[1].realised == []
@@ -274,12 +276,12 @@ def test_a_transfer_carries_day_cost_and_rate_of_the_purchases():
 
 def test_what_came_is_sold_in_the_order_of_its_purchase_and_not_of_its_coming():
     events = in_order([trade(10, -100), trade(10, -900, account=2), moved(10), trade(-10, 150, account=2)])
-    assert gains(process(events, FIFO)[2]) == [(50, 0)]
+    assert gains(follow_lots(events, FIFO)[2]) == [(50, 0)]
 
 
 def test_at_average_cost_a_transfer_takes_a_part_of_the_cost_and_joins_the_others():
     events = in_order([trade(10, -100), trade(10, -200), trade(5, -25, account=2), moved(10)])
-    holdings = process(events, AVERAGE)
+    holdings = follow_lots(events, AVERAGE)
     assert [(each.quantity, each.cost) for each in holdings[1].lots] == [(10, 150)]
     assert [(each.quantity, each.cost) for each in holdings[2].lots] == [(15, 175)]
 
@@ -287,9 +289,16 @@ def test_at_average_cost_a_transfer_takes_a_part_of_the_cost_and_joins_the_other
 @BOTH
 def test_thirds_go_to_an_account_of_whole_units(method):
     events = in_order(
-        [trade(10, -100), event(Kind.SPLIT, 1, 3), trade(1, -30, account=2), moved(3), moved(1, 2, 1), moved(1, 2, 1)]
+        [
+            trade(10, -100),
+            event(EventKind.SPLIT, 1, 3),
+            trade(1, -30, account=2),
+            moved(3),
+            moved(1, 2, 1),
+            moved(1, 2, 1),
+        ]
     )
-    holdings = process(events, method)
+    holdings = follow_lots(events, method)
     assert holdings[2].quantity == 2
     assert holdings[1].quantity == Decimal("2.333333333333333333333333333")
     assert sum(each.cost for number in (1, 2) for each in holdings[number].lots) == 130
@@ -297,13 +306,13 @@ def test_thirds_go_to_an_account_of_whole_units(method):
 
 @BOTH
 def test_a_short_position_can_go_as_well(method):
-    holdings = process(in_order([trade(-10, 100), moved(-4)]), method, allow_shorts=True)
+    holdings = follow_lots(in_order([trade(-10, 100), moved(-4)]), method, allow_shorts=True)
     assert [(each.quantity, each.cost) for each in holdings[2].lots] == [(-4, -40)]
 
 
 @BOTH
 def test_what_comes_from_outside_has_the_cost_and_the_day_of_its_purchase(method):
-    came = event(Kind.RECEIVE, 10, -100, "0.9", acquired=date(2020, 2, 29))
+    came = event(EventKind.RECEIVE, 10, -100, "0.9", acquired=date(2020, 2, 29))
     holding = held(method, trade(10, -900), came, trade(-10, 150))
     if method is FIFO:
         assert holding.realised[0].acquired == date(2020, 2, 29)
@@ -313,7 +322,7 @@ def test_what_comes_from_outside_has_the_cost_and_the_day_of_its_purchase(method
 
 @BOTH
 def test_what_goes_outside_wins_nothing(method):
-    holding = held(method, trade(10, -100), event(Kind.DELIVER, 4))
+    holding = held(method, trade(10, -100), event(EventKind.DELIVER, 4))
     assert [(each.quantity, each.cost) for each in holding.lots] == [(6, 60)]
     assert holding.realised == []
 
@@ -323,7 +332,7 @@ def test_what_goes_outside_wins_nothing(method):
 
 @BOTH
 def test_a_return_of_capital_lessens_the_cost(method):
-    holding = held(method, trade(10, -100, "0.9"), event(Kind.RETURN_OF_CAPITAL, 0, 20, "0.8"))
+    holding = held(method, trade(10, -100, "0.9"), event(EventKind.RETURN_OF_CAPITAL, 0, 20, "0.8"))
     assert [(each.quantity, each.cost, each.base_cost) for each in holding.lots] == [(10, 80, 72)]
     # What came back is worth less than when it was paid.
     assert gains(holding) == [(0, -2)]
@@ -332,13 +341,13 @@ def test_a_return_of_capital_lessens_the_cost(method):
 
 @BOTH
 def test_what_comes_back_beyond_the_cost_is_a_gain(method):
-    holding = held(method, trade(10, -100, "0.9"), event(Kind.RETURN_OF_CAPITAL, 0, 150, "0.8"))
+    holding = held(method, trade(10, -100, "0.9"), event(EventKind.RETURN_OF_CAPITAL, 0, 150, "0.8"))
     assert [(each.quantity, each.cost, each.base_cost) for each in holding.lots] == [(10, 0, 0)]
     assert gains(holding) == [(40, -10)]
 
 
 def test_it_comes_back_on_each_unit_alike():
-    holding = held(FIFO, trade(10, -100), trade(30, -30), event(Kind.RETURN_OF_CAPITAL, 0, 80))
+    holding = held(FIFO, trade(10, -100), trade(30, -30), event(EventKind.RETURN_OF_CAPITAL, 0, 80))
     assert [each.cost for each in holding.lots] == [80, 0]
     assert gains(holding) == [(0, 0), (30, 0)]
 
@@ -356,21 +365,21 @@ SHORT = "go of 10 that are held"
         ([trade(10, -100), moved(11)], SHORT),
         ([trade(10, -100), moved(-1)], SHORT),
         ([moved(1)], "go of 0"),
-        ([trade(10, -100), event(Kind.DELIVER, 11)], SHORT),
-        ([trade(10, -100), event(Kind.DELIVER, 0)], "a transfer of nothing"),
+        ([trade(10, -100), event(EventKind.DELIVER, 11)], SHORT),
+        ([trade(10, -100), event(EventKind.DELIVER, 0)], "a transfer of nothing"),
         ([trade(0, -100)], "a trade of nothing"),
         ([trade(10, 100)], "10 units were bought, and 100 received for it"),
-        ([event(Kind.TRANSFER, 1)], "a transfer has no other account"),
-        ([event(Kind.TRANSFER, 1, to=1)], "a transfer has no other account"),
-        ([event(Kind.SPLIT, 2, 0)], "a split of 2 for 0 is none"),
-        ([event(Kind.SPLIT, -2, 1)], "a split of -2 for 1 is none"),
-        ([event(Kind.SPLIT_BY, 2)], "a split adds 2 to the 0 units"),
-        ([trade(10, -100), event(Kind.SPLIT_BY, -10)], "a split adds -10 to the 10 units"),
-        ([event(Kind.RETURN_OF_CAPITAL, 0, 1)], "1 of capital came back on 0 units"),
-        ([trade(10, -100), event(Kind.RETURN_OF_CAPITAL, 0, -1)], "-1 of capital came back"),
-        ([event(Kind.RECEIVE, 0, -1)], "0 units come"),
-        ([event(Kind.RECEIVE, 1, 1)], "1 units come that were acquired on 2026-01-01 for -1"),
-        ([event(Kind.RECEIVE, 1, -1, acquired=date(2026, 1, 2))], "acquired on 2026-01-02"),
+        ([event(EventKind.TRANSFER, 1)], "a transfer has no other account"),
+        ([event(EventKind.TRANSFER, 1, to=1)], "a transfer has no other account"),
+        ([event(EventKind.SPLIT, 2, 0)], "a split of 2 for 0 is none"),
+        ([event(EventKind.SPLIT, -2, 1)], "a split of -2 for 1 is none"),
+        ([event(EventKind.SPLIT_BY, 2)], "a split adds 2 to the 0 units"),
+        ([trade(10, -100), event(EventKind.SPLIT_BY, -10)], "a split adds -10 to the 10 units"),
+        ([event(EventKind.RETURN_OF_CAPITAL, 0, 1)], "1 of capital came back on 0 units"),
+        ([trade(10, -100), event(EventKind.RETURN_OF_CAPITAL, 0, -1)], "-1 of capital came back"),
+        ([event(EventKind.RECEIVE, 0, -1)], "0 units come"),
+        ([event(EventKind.RECEIVE, 1, 1)], "1 units come that were acquired on 2026-01-01 for -1"),
+        ([event(EventKind.RECEIVE, 1, -1, acquired=date(2026, 1, 2))], "acquired on 2026-01-02"),
         ([trade("NaN", 1)], "quantity NaN"),
         ([trade(1, "-Infinity")], "amount -Infinity"),
         ([trade(1, -1, 0)], "rate 0 can't be"),
@@ -381,7 +390,7 @@ SHORT = "go of 10 that are held"
 @BOTH
 def test_what_can_not_be_is_refused_with_its_place(events, what, method):
     with pytest.raises(BadInputError) as refused:
-        process(in_order(events), method)
+        follow_lots(in_order(events), method)
     assert what in refused.value.what
     last = in_order(events)[-1]
     assert refused.value.where == f"account 1, {last.kind} {last.id} of {last.day}"
@@ -396,13 +405,13 @@ def test_all_that_is_held_may_be_sold_and_moved():
 def test_events_out_of_order_are_refused():
     one, two = in_order([trade(1, -1), trade(1, -1)])
     with pytest.raises(BadInputError, match="it comes after an event of 2026-01-02"):
-        process([two, one], FIFO)
+        follow_lots([two, one], FIFO)
 
 
 def test_units_do_not_come_to_an_opposite_position():
     events = in_order([trade(10, -100), trade(-5, 50, account=2), moved(3)])
     with pytest.raises(BadInputError, match="the opposite position"):
-        process(events, FIFO, allow_shorts=True)
+        follow_lots(events, FIFO, allow_shorts=True)
 
 
 @BOTH
@@ -421,7 +430,7 @@ def test_gains_are_exact_whatever_the_context_of_decimals_is(method):
 
 
 def test_no_events_are_no_holdings():
-    assert process([], FIFO) == {}
+    assert follow_lots([], FIFO) == {}
 
 
 # What always holds
@@ -433,13 +442,15 @@ RATIOS = some.sampled_from([(2, 1), (1, 3), (3, 2), (1, 7), (7, 3), (1, 10), (21
 
 
 @some.composite
-def streams(draw: Any, *, accounts: int = 2, shorts: bool = False, splits: bool = True, most: int = 14) -> list[Event]:
+def streams(
+    draw: Any, *, accounts: int = 2, shorts: bool = False, splits: bool = True, most: int = 14
+) -> list[HoldingEvent]:
     """Events that can be, of one security in a few accounts."""
-    events: list[Event] = []
+    events: list[HoldingEvent] = []
     kinds = ["buy", "buy", "sell", "sell", "capital"] + ["split"] * splits + ["move"] * (accounts > 1)
     for _ in range(draw(some.integers(1, most))):
         account = draw(some.integers(1, accounts))
-        holding = process(in_order(events), FIFO, allow_shorts=shorts).get(account, Holding(FIFO))
+        holding = follow_lots(in_order(events), FIFO, allow_shorts=shorts).get(account, Holding(FIFO))
         kind = draw(some.sampled_from(kinds))
         rate = draw(RATES)
         if kind == "buy":
@@ -448,27 +459,29 @@ def streams(draw: Any, *, accounts: int = 2, shorts: bool = False, splits: bool 
             events.append(trade(-draw(QUANTITIES), draw(AMOUNTS), rate, account))
         elif kind == "split":
             new, old = draw(RATIOS)
-            events += [event(Kind.SPLIT, new, old, account=each) for each in range(1, accounts + 1)]
+            events += [event(EventKind.SPLIT, new, old, account=each) for each in range(1, accounts + 1)]
         elif holding.quantity > 0:
             part = draw(some.sampled_from(["0.001", "0.5", "0.999"])) if draw(some.booleans()) else "1"
             quantity = (holding.quantity * Decimal(part)).quantize(Decimal("1e-6"), rounding="ROUND_DOWN")
             if kind == "capital":
-                events.append(event(Kind.RETURN_OF_CAPITAL, 0, draw(AMOUNTS), rate, account=account))
+                events.append(event(EventKind.RETURN_OF_CAPITAL, 0, draw(AMOUNTS), rate, account=account))
             elif quantity and kind == "sell":
                 events.append(trade(-quantity, draw(AMOUNTS), rate, account))
             elif quantity:
                 other = account % accounts + 1
-                receiver = process(in_order(events), FIFO, allow_shorts=shorts).get(other)
+                receiver = follow_lots(in_order(events), FIFO, allow_shorts=shorts).get(other)
                 if receiver is None or receiver.quantity >= 0:
-                    events.append(event(Kind.TRANSFER, quantity, account=account, to=other))
+                    events.append(event(EventKind.TRANSFER, quantity, account=account, to=other))
     return in_order(events)
 
 
 @settings(deadline=None)
-@given(streams(shorts=True), some.sampled_from(Method), AMOUNTS, RATES)
+@given(streams(shorts=True), some.sampled_from(CostMethod), AMOUNTS, RATES)
 def test_realised_and_unrealised_gains_are_value_and_proceeds_less_cost(events, method, price, rate):
-    holdings = process(events, method, allow_shorts=True)
-    paid = sum(each.amount * each.rate for each in events if each.kind in {Kind.TRADE, Kind.RETURN_OF_CAPITAL})
+    holdings = follow_lots(events, method, allow_shorts=True)
+    paid = sum(
+        each.amount * each.rate for each in events if each.kind in {EventKind.TRADE, EventKind.RETURN_OF_CAPITAL}
+    )
     won, value = Decimal(0), Decimal(0)
     for holding in holdings.values():
         unrealised = holding.at(price, rate)
@@ -481,10 +494,10 @@ def test_realised_and_unrealised_gains_are_value_and_proceeds_less_cost(events, 
 
 
 @settings(deadline=None)
-@given(streams(), some.sampled_from(Method))
+@given(streams(), some.sampled_from(CostMethod))
 def test_the_costs_of_what_is_left_and_of_what_was_sold_are_those_of_what_was_bought(events, method):
-    holdings = process(events, method).values()
-    bought = sum(-each.amount * each.rate for each in events if each.kind == Kind.TRADE and each.quantity > 0)
+    holdings = follow_lots(events, method).values()
+    bought = sum(-each.amount * each.rate for each in events if each.kind == EventKind.TRADE and each.quantity > 0)
     left = sum(lot.base_cost for holding in holdings for lot in holding.lots)
     sold = sum(each.cost for holding in holdings for each in holding.realised)
     assert left + sold == bought
@@ -497,26 +510,26 @@ def test_when_all_is_sold_both_methods_won_the_same(events, amount, rate):
     left = held(FIFO, *events, allow_shorts=True).quantity if events else 0
     assume(left and left == left.quantize(Decimal("1e-12")))
     closing = trade(-left, amount if left > 0 else -amount, rate)
-    fifo, average = (held(method, *events, closing, allow_shorts=True) for method in Method)
+    fifo, average = (held(method, *events, closing, allow_shorts=True) for method in CostMethod)
     assert fifo.lots == average.lots == []
     assert total(fifo) == total(average)
     assert sum(each.proceeds for each in fifo.realised) == sum(each.proceeds for each in average.realised)
 
 
 @settings(deadline=None)
-@given(streams(shorts=True), some.sampled_from(Method), some.integers(0, 20), RATIOS)
+@given(streams(shorts=True), some.sampled_from(CostMethod), some.integers(0, 20), RATIOS)
 def test_a_split_and_its_reverse_change_nothing(events, method, place, ratio):
     new, old = ratio
     place = min(place, len(events))
-    there = [event(Kind.SPLIT, *numbers, account=each) for numbers in ((new, old), (old, new)) for each in (1, 2)]
+    there = [event(EventKind.SPLIT, *numbers, account=each) for numbers in ((new, old), (old, new)) for each in (1, 2)]
     same_as_before(events, [*events[:place], *there, *events[place:]], method)
 
 
 @settings(deadline=None)
-@given(streams(accounts=1, shorts=True), some.sampled_from(Method), some.integers(0, 20), some.integers(1, 10))
+@given(streams(accounts=1, shorts=True), some.sampled_from(CostMethod), some.integers(0, 20), some.integers(1, 10))
 def test_a_transfer_there_and_back_changes_nothing(events, method, place, tenths):
     place = min(place, len(events))
-    before = process(events[:place], method, allow_shorts=True)
+    before = follow_lots(events[:place], method, allow_shorts=True)
     assume(1 in before and before[1].quantity)
     units = (before[1].quantity * tenths / 10).quantize(Decimal("1e-6"), rounding="ROUND_DOWN")
     assume(units)
@@ -525,23 +538,23 @@ def test_a_transfer_there_and_back_changes_nothing(events, method, place, tenths
 
 
 @settings(deadline=None)
-@given(streams(accounts=1, shorts=True), some.sampled_from(Method))
+@given(streams(accounts=1, shorts=True), some.sampled_from(CostMethod))
 def test_amounts_times_any_rate_are_gains_times_it(events, method):
     """What is won in a currency that never moves is that in the other, times the rate."""
     flat = [each._replace(rate=Decimal(1)) for each in events]
     twice = [each._replace(rate=Decimal(2)) for each in events]
-    one, two = (process(each, method, allow_shorts=True).get(1, Holding(method)) for each in (flat, twice))
+    one, two = (follow_lots(each, method, allow_shorts=True).get(1, Holding(method)) for each in (flat, twice))
     assert [2 * price for price, _ in gains(one)] == [price for price, _ in gains(two)]
     assert not any(fx for _, fx in gains(one))
     # Costs in both currencies are divided to 18 decimals each.
     assert all(abs(fx) <= len(events) * Decimal("1e-18") for _, fx in gains(two))
 
 
-def same_as_before(before: list[Event], after: list[Event], method: Method) -> None:
+def same_as_before(before: list[HoldingEvent], after: list[HoldingEvent], method: CostMethod) -> None:
     """Two streams come to the same, though days and ids of the second are other ones."""
-    one = process(before, method, allow_shorts=True)
+    one = follow_lots(before, method, allow_shorts=True)
     days = {each.day: place for place, each in enumerate(before)}
-    two = process(in_order(after), method, allow_shorts=True)
+    two = follow_lots(in_order(after), method, allow_shorts=True)
     kept = [place for place, each in enumerate(after) if any(each is other for other in before)]
     for account, holding in one.items():
         other = two[account]
@@ -576,11 +589,11 @@ def test_apples_shares_over_their_split_in_euros(bokeh_samples: Path):
     bought, split, sold, now = "2005-02-25", "2005-02-28", "2007-06-29", "2012-12-31"
     days = {name: date.fromisoformat(name) for name in (bought, split, sold, now)}
     events = [
-        Event(1, days[bought], 1, Kind.TRADE, Decimal(100), -100 * closes[bought], euros[bought]),
-        Event(1, days[split], 2, Kind.SPLIT, Decimal(2), Decimal(1)),
-        Event(1, days[sold], 3, Kind.TRADE, Decimal(-50), 50 * closes[sold], euros[sold]),
+        HoldingEvent(1, days[bought], 1, EventKind.TRADE, Decimal(100), -100 * closes[bought], euros[bought]),
+        HoldingEvent(1, days[split], 2, EventKind.SPLIT, Decimal(2), Decimal(1)),
+        HoldingEvent(1, days[sold], 3, EventKind.TRADE, Decimal(-50), 50 * closes[sold], euros[sold]),
     ]
-    holding = process(events, FIFO)[1]
+    holding = follow_lots(events, FIFO)[1]
     unit = closes[bought] / 2
     (realised,) = holding.realised
     assert realised.price_gain == 50 * (closes[sold] - unit) * euros[sold]

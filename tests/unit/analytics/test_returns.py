@@ -1,10 +1,13 @@
 """Returns: rules by example, published figures, and what holds whatever the values and flows are."""
 
+import csv
+import gzip
 from collections.abc import Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +18,8 @@ from app.analytics.returns import (
     NoRate,
     Period,
     Returns,
-    by_period,
-    link,
+    link_by_period,
+    link_returns,
     modified_dietz,
     money_weighted,
     money_weighted_many,
@@ -75,7 +78,7 @@ def test_a_day_with_nothing_held_and_nothing_come_has_no_return_and_is_passed_ov
     returns = time_weighted([0, 0, 110, 0, 0, 55], [0, 0, 100, 0, 0, 50], [0, 0, 0, 121, 0, 0])
     assert np.isnan(returns.rates).tolist() == [True, True, False, False, True, False]
     assert not returns.undefined.any()
-    assert link(returns) == near(1.1**3 - 1)
+    assert link_returns(returns) == near(1.1**3 - 1)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_a_day_is_not_defined_and_nothing_is_linked_over_it(value, inflow, outfl
     returns = time_weighted([value, value], [inflow, 0], [outflow, 0], opening=opening)
     assert np.isnan(returns.rates[0])
     assert returns.undefined[0]
-    assert np.isnan(link(returns))
+    assert np.isnan(link_returns(returns))
 
 
 def test_a_debt_that_is_paid_back_leaves_nothing_and_no_return():
@@ -116,23 +119,23 @@ def test_a_total_loss_is_minus_all_and_stays_it():
     returns = time_weighted([0, 0, 110], [0, 0, 100], [0, 0, 0], opening=100.0)
     assert returns.rates[[0, 2]] == near([-1, 0.1])
     assert np.isnan(returns.rates[1])
-    assert link(returns) == -1
+    assert link_returns(returns) == -1
 
 
 def test_constant_values_return_nothing():
     returns = time_weighted([100.0] * 5, [0] * 5, [0] * 5, opening=100.0)
     assert same(returns.rates, [0] * 5)
-    assert link(returns) == 0
+    assert link_returns(returns) == 0
 
 
 def test_a_single_day_is_its_own_link():
     returns = time_weighted([110], [0], [0], opening=100.0)
-    assert link(returns) == near(0.1)
+    assert link_returns(returns) == near(0.1)
 
 
 def test_no_days_have_no_return():
-    assert np.isnan(link(time_weighted([], [], [])))
-    assert np.isnan(link(time_weighted(np.empty((3, 0)), 0, 0))).all()
+    assert np.isnan(link_returns(time_weighted([], [], [])))
+    assert np.isnan(link_returns(time_weighted(np.empty((3, 0)), 0, 0))).all()
 
 
 def test_an_unknown_value_between_known_ones_gives_its_return_to_the_next():
@@ -140,7 +143,7 @@ def test_an_unknown_value_between_known_ones_gives_its_return_to_the_next():
     assert same(np.isnan(returns.rates), [0, 1, 1, 0, 0])
     assert returns.rates[3] == near(0.21)
     assert not returns.undefined.any()
-    assert link(returns) == near(0.21)
+    assert link_returns(returns) == near(0.21)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,7 @@ def test_a_flow_within_a_gap_leaves_it_undefined(inflows, outflows, is_defined):
     assert returns.undefined.tolist() == [False] + [not is_defined] * 3
     expected = (300 + outflows[3]) / (200 + inflows[1]) - 1
     assert same([returns.rates[3]], [NAN]) if not is_defined else returns.rates[3] == near(expected)
-    assert np.isnan(link(returns)) != is_defined
+    assert np.isnan(link_returns(returns)) != is_defined
 
 
 def test_fees_within_a_gap_leave_gross_returns_undefined_and_net_ones_not():
@@ -173,15 +176,15 @@ def test_fees_within_a_gap_leave_gross_returns_undefined_and_net_ones_not():
 def test_an_unknown_value_at_the_end_is_not_defined():
     returns = time_weighted([110, NAN], [0, 0], [0, 0], opening=100.0)
     assert returns.undefined.tolist() == [False, True]
-    assert np.isnan(link(returns))
+    assert np.isnan(link_returns(returns))
 
 
 def test_gaps_of_one_portfolio_are_no_other_ones():
     values = np.array([[100, NAN, 110, NAN, 121], [100, 100, 100, 100, 110], [NAN, 110, 110, 110, NAN]])
     returns = time_weighted(values, np.zeros((3, 5)), np.zeros((3, 5)), opening=[100, 100, 100])
     assert same(np.isnan(returns.rates), [[0, 1, 0, 1, 0], [0] * 5, [1, 0, 0, 0, 1]])
-    assert link(returns)[:2] == near([0.21, 0.1])
-    assert np.isnan(link(returns)[2])
+    assert link_returns(returns)[:2] == near([0.21, 0.1])
+    assert np.isnan(link_returns(returns)[2])
 
 
 def test_many_portfolios_are_each_as_alone():
@@ -195,7 +198,7 @@ def test_many_portfolios_are_each_as_alone():
         alone = time_weighted(values[row], into[row], out[row], opening=10.0)
         assert same(together.rates[row], alone.rates)
         assert (together.undefined[row] == alone.undefined).all()
-        assert same(link(together)[row], link(alone))
+        assert same(link_returns(together)[row], link_returns(alone))
 
 
 def test_what_is_given_stays_as_it_is():
@@ -212,7 +215,7 @@ def test_a_flow_below_nothing_is_refused(inflow, outflow):
 
 def test_returns_of_4_9_5_and_11_per_cent_link_to_32_12():
     """The example of Wikipedia's "Time-weighted return", of internal rates of return linked."""
-    assert round(float(link(of(0.04, 0.09, 0.05, 0.11))), 4) == 0.3212
+    assert round(float(link_returns(of(0.04, 0.09, 0.05, 0.11))), 4) == 0.3212
 
 
 @given(
@@ -244,7 +247,7 @@ def test_flows_do_not_change_what_a_portfolio_that_grows_alike_returns(rates, da
         out.append(data.draw(some.sampled_from([0.0, 0.0, 0.5])) * grown)
         value = grown - out[-1]
         values.append(value)
-    assert float(link(time_weighted(values, into, out, opening=1000.0))) == pytest.approx(
+    assert float(link_returns(time_weighted(values, into, out, opening=1000.0))) == pytest.approx(
         prod(1 + rate for rate in rates) - 1, rel=1e-11, abs=1e-11
     )
 
@@ -252,12 +255,35 @@ def test_flows_do_not_change_what_a_portfolio_that_grows_alike_returns(rates, da
 @given(some.lists(some.floats(-1, 3) | some.just(NAN), min_size=1, max_size=50), some.integers(0, 50))
 def test_links_of_parts_link_to_that_of_the_whole(rates, place):
     place = min(place, len(rates))
-    whole = float(link(of(*rates)))
-    parts = [float(link(of(*part))) for part in (rates[:place], rates[place:])]
+    whole = float(link_returns(of(*rates)))
+    parts = [float(link_returns(of(*part))) for part in (rates[:place], rates[place:])]
     known = [part for part in parts if not np.isnan(part)]
     assert known or np.isnan(whole)
     if known:
         assert whole == pytest.approx(prod(1 + part for part in known) - 1, rel=1e-12, abs=1e-12)
+
+
+def test_who_saves_in_a_share_has_the_shares_own_return(skfolio_samples: Path):
+    """33 years of 20 shares' closes: what is paid in each month and taken out each year changes no return."""
+    with gzip.open(skfolio_samples / "sp500_dataset.csv.gz", "rt") as lines:
+        names, *rows = csv.reader(lines)
+    closes = np.array([row[1:] for row in rows], np.float64).T
+    dates = np.array([row[0][:10] for row in rows], "datetime64[D]")
+    assert closes.shape == (len(names) - 1, len(rows)) == (20, 8313)
+    months = np.diff(dates.astype("datetime64[M]").astype(int), prepend=0) != 0
+    years = np.diff(dates.astype("datetime64[Y]").astype(int), append=9999) != 0
+    units, values, into, out = np.zeros(20), *(np.zeros_like(closes) for _ in range(3))
+    for day in range(1, len(rows)):
+        into[:, day] = 100.0 * months[day] + 1000.0 * (day == 1)
+        units += into[:, day] / closes[:, day - 1]
+        out[:, day] = 0.1 * units * closes[:, day] * years[day]
+        units -= out[:, day] / closes[:, day]
+        values[:, day] = units * closes[:, day]
+    returns = time_weighted(values, into, out)
+    assert link_returns(returns) == pytest.approx(closes[:, -1] / closes[:, 0] - 1, rel=1e-11)
+    _, by_year = link_by_period(returns, dates, Period.YEAR)
+    ends = closes[:, years]
+    assert by_year.rates[:, 1:] == pytest.approx(ends[:, 1:] / ends[:, :-1] - 1, rel=0, abs=1e-12)
 
 
 # By month, quarter, year
@@ -271,16 +297,16 @@ def test_months_quarters_and_years_are_the_calendars():
         (Period.QUARTER, 5, [1, 91, 91, 92]),
         (Period.YEAR, 2, [1, 365]),
     ):
-        firsts, linked = by_period(returns, dates, period)
+        firsts, linked = link_by_period(returns, dates, period)
         assert len(firsts) == count
         assert firsts[1] == np.datetime64("2024-01-01")
         assert linked.rates[: len(sizes)] == near([1.001**size - 1 for size in sizes])
-    assert by_period(returns, dates, Period.QUARTER)[0][0] == np.datetime64("2023-10-01")
-    assert by_period(returns, dates, Period.YEAR)[0].tolist() == [date(2023, 1, 1), date(2024, 1, 1)]
+    assert link_by_period(returns, dates, Period.QUARTER)[0][0] == np.datetime64("2023-10-01")
+    assert link_by_period(returns, dates, Period.YEAR)[0].tolist() == [date(2023, 1, 1), date(2024, 1, 1)]
 
 
 def test_a_leap_day_is_a_day_of_february():
-    firsts, linked = by_period(
+    firsts, linked = link_by_period(
         of(0.1, 0.2, 0.3), [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)], Period.MONTH
     )
     assert firsts.tolist() == [date(2024, 2, 1), date(2024, 3, 1)]
@@ -289,27 +315,29 @@ def test_a_leap_day_is_a_day_of_february():
 
 def test_a_month_without_a_return_has_none_and_one_with_an_undefined_day_is_not_defined():
     dates = [date(2026, 1, 5), date(2026, 1, 6), date(2026, 2, 2), date(2026, 4, 1), date(2026, 4, 2)]
-    firsts, linked = by_period(of(0.1, NAN, NAN, NAN, 0.1, undefined=[3]), dates, Period.MONTH)
+    firsts, linked = link_by_period(of(0.1, NAN, NAN, NAN, 0.1, undefined=[3]), dates, Period.MONTH)
     assert firsts.tolist() == [date(2026, 1, 1), date(2026, 2, 1), date(2026, 4, 1)]
     assert same(np.isnan(linked.rates), [0, 1, 1])
     assert linked.undefined.tolist() == [False, False, True]
-    assert np.isnan(link(linked))
+    assert np.isnan(link_returns(linked))
 
 
 def test_days_before_1970_are_in_their_own_months():
-    firsts, _ = by_period(of(0.1, 0.1, 0.1), [date(1969, 11, 30), date(1969, 12, 31), date(1970, 1, 1)], Period.QUARTER)
+    firsts, _ = link_by_period(
+        of(0.1, 0.1, 0.1), [date(1969, 11, 30), date(1969, 12, 31), date(1970, 1, 1)], Period.QUARTER
+    )
     assert firsts.tolist() == [date(1969, 10, 1), date(1970, 1, 1)]
 
 
 def test_days_out_of_order_or_of_another_number_are_refused():
     with pytest.raises(BadInputError, match="not in order"):
-        by_period(of(0.1, 0.1), [date(2026, 1, 2), date(2026, 1, 1)], Period.MONTH)
+        link_by_period(of(0.1, 0.1), [date(2026, 1, 2), date(2026, 1, 1)], Period.MONTH)
     with pytest.raises(BadInputError, match="1 days were given for 2 returns"):
-        by_period(of(0.1, 0.1), [date(2026, 1, 2)], Period.MONTH)
+        link_by_period(of(0.1, 0.1), [date(2026, 1, 2)], Period.MONTH)
 
 
 def test_no_days_have_no_periods():
-    firsts, linked = by_period(of(), [], Period.MONTH)
+    firsts, linked = link_by_period(of(), [], Period.MONTH)
     assert len(firsts) == 0
     assert linked.rates.shape == (0,)
 
@@ -323,8 +351,8 @@ def test_no_days_have_no_periods():
 def test_periods_link_to_what_their_days_do(rates, period, step, undefined):
     dates = [FIRST + timedelta(days=step * day) for day in range(len(rates))]
     returns = of(*rates, undefined=[day for day in undefined if day < len(rates)])
-    _, linked = by_period(returns, dates, period)
-    assert float(link(linked)) == pytest.approx(float(link(returns)), rel=1e-12, abs=1e-12, nan_ok=True)
+    _, linked = link_by_period(returns, dates, period)
+    assert float(link_returns(linked)) == pytest.approx(float(link_returns(returns)), rel=1e-12, abs=1e-12, nan_ok=True)
 
 
 # Modified Dietz

@@ -40,8 +40,8 @@ def exposures(values: ArrayLike, labels: Sequence[str]) -> Exposures:
         BadInputError: there are not as many labels as positions.
     """
     held = np.asarray(values, np.float64)
-    names, long = by_label(np.maximum(held, 0), labels)
-    _, short = by_label(np.minimum(held, 0), labels)
+    names, long = sum_by_label(np.maximum(held, 0), labels)
+    _, short = sum_by_label(np.minimum(held, 0), labels)
     net = long + short
     whole = net.sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -49,7 +49,7 @@ def exposures(values: ArrayLike, labels: Sequence[str]) -> Exposures:
     return Exposures(names, long, short, net, long - short, share)
 
 
-def by_label(values: ArrayLike, labels: Sequence[str]) -> tuple[list[str], FloatArray]:
+def sum_by_label(values: ArrayLike, labels: Sequence[str]) -> tuple[list[str], FloatArray]:
     """Sum the last axis by label, contributions of securities to those of their asset classes, say.
 
     Returns:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from app.analytics.exposures import by_label, exposures
+from app.analytics.exposure import exposures, sum_by_label
 from app.errors import BadInputError
 
 NAN = float("nan")
@@ -49,7 +49,7 @@ def test_without_positions_there_are_no_labels():
     found = exposures([], [])
     assert found.labels == []
     assert found.net.shape == (0,)
-    assert by_label(np.empty((3, 0)), [])[1].shape == (3, 0)
+    assert sum_by_label(np.empty((3, 0)), [])[1].shape == (3, 0)
 
 
 def test_as_many_labels_as_values_are_wanted():

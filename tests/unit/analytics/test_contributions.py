@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
-from app.analytics.contribution import contribution, link_contributions
-from app.analytics.exposures import by_label
+from app.analytics.contributions import contribution, link_contributions
+from app.analytics.exposure import sum_by_label
 from app.errors import BadInputError
 
 NAN = float("nan")
@@ -90,6 +90,6 @@ def test_contributions_sum_to_the_return_and_so_do_those_of_classes(contribution
     # Of large contributions that cancel each other no sum has more digits.
     size = max(1, product, np.abs(found.linked).sum())
     assert abs(found.linked.sum() - found.total) <= 1e-12 * size
-    labels, classes = by_label(found.linked, ["b", "a", "b", "a"])
+    labels, classes = sum_by_label(found.linked, ["b", "a", "b", "a"])
     assert labels == ["a", "b"]
     assert abs(classes.sum() - found.total) <= 1e-12 * size
