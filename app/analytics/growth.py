@@ -46,7 +46,8 @@ def cum_returns_final(returns: ArrayLike, starting_value: float = 0) -> Each:
 def annual_return(returns: ArrayLike, period: str = DAILY, annualization: float | None = None) -> Each:
     """Return the constant return of a year with which a value grows as much in as many days.
 
-    A day with a NaN is a day. NaN of no days, and where more than all was lost, which no constant return does.
+    A day with a NaN is a day. NaN of no days, and where more than all was lost, which no constant return does;
+    `empyrical` has a number there if the days of a year are a multiple of the days, as -0.75 for -1.5 in half a year.
     """
     return of_all_days(Figure.ANNUAL_RETURN, returns, annual=annualization_factor(period, annualization))
 

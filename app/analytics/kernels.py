@@ -168,7 +168,8 @@ def _cum_return(grown, starting_value):
 
 @part
 def _annual_return(grown, days, annual):
-    return grown ** (1 / (days / annual)) - 1 if days else np.nan
+    # An even power of what is below 0 would be above it.
+    return grown ** (1 / (days / annual)) - 1 if days and not grown < 0 else np.nan
 
 
 @part
