@@ -1,36 +1,35 @@
-"""Functions that numba compiles: once, into the folder of their code, from where all processes read them.
+"""Functions that numba compiles when they are first called; who only imports them neither waits for it nor needs it."""
 
-numba's own cache looks for a folder that it may write to. A service that may not write to its release would so never
-look there: it would compile everything anew, into somebody's home, or fail when its code is imported.
-"""
-
-import sys
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cached_property, update_wrapper
-from typing import Any
+from functools import update_wrapper
+from threading import RLock
+from typing import Any, TypeVar
 
-import numba
-from numba.core import caching, types
+from app.errors import UnavailableError
 
-#: What the entry points take: a series a row, which nobody changes. An array that can't be changed, out of a file or a
+#: What entry points take: a series a row, which nobody changes. An array that can't be changed, out of a file or a
 #: message, so needs no copy; others are taken as well.
-VALUES = types.Array(types.float64, 2, "C", readonly=True)
+VALUES = "Array(float64, 2, 'C', readonly=True)"
 #: What they write to.
-RESULTS = types.Array(types.float64, 2, "C")
-PLACES = types.Array(types.int64, 2, "C")
-COUNT = types.int64
-NUMBER = types.float64
+RESULTS = "Array(float64, 2, 'C')"
+PLACES = "Array(int64, 2, 'C')"
+COUNT = "int64"
+NUMBER = "float64"
 
-#: A part of entry points, which it is compiled into. As in numpy a division by zero has a result. No `fastmath`: it
-#: knows no NaN, and adds up in an order of its own.
-part = numba.njit(error_model="numpy")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_parts: list[Callable[..., Any]] = []
+_entry_points: list["EntryPoint"] = []
+_lock = RLock()
 
-_entry_points: list["_EntryPoint"] = []
+
+def part(function: _Function) -> _Function:
+    """Let it be a part of entry points in its file, which it is compiled into."""
+    _parts.append(function)
+    return function
 
 
-def entry_point(*takes: types.Type) -> Callable[[Callable[..., None]], "_EntryPoint"]:
-    """Compile a function when it is first called, unless it was before.
+def entry_point(*takes: str) -> Callable[[Callable[..., None]], "EntryPoint"]:
+    """Compile a function when it is first called, unless its release was compiled when it was built.
 
     All that it calls has to stand in its file: only when that changes, what was compiled before counts no more.
 
@@ -38,8 +37,8 @@ def entry_point(*takes: types.Type) -> Callable[[Callable[..., None]], "_EntryPo
         takes: the types of its arguments, the only ones it is compiled for; it writes its results into one of them.
     """
 
-    def wrap(function: Callable[..., None]) -> "_EntryPoint":
-        wrapped = _EntryPoint(function, takes)
+    def wrap(function: Callable[..., None]) -> "EntryPoint":
+        wrapped = EntryPoint(function, f"void({', '.join(takes)})")
         _entry_points.append(wrapped)
         return wrapped
 
@@ -49,50 +48,39 @@ def entry_point(*takes: types.Type) -> Callable[[Callable[..., None]], "_EntryPo
 def compile_all() -> None:
     """Compile what isn't yet, as a release does when it is built."""
     for function in _entry_points:
-        function.ready  # noqa: B018 (looking makes it)
+        function.compiled()
 
 
-class _EntryPoint:
-    def __init__(self, function: Callable[..., None], takes: tuple[types.Type, ...]) -> None:
+class EntryPoint:
+    """A function that is compiled when it is first called."""
+
+    def __init__(self, function: Callable[..., None], signature: str) -> None:
         update_wrapper(self, function)
         self._function = function
-        self._takes = takes
+        self._signature = signature
+        self._compiled: Any = None
 
-    def __call__(self, *arguments: Any) -> None:
-        self.ready(*arguments)
+    def __call__(self, *arguments: Any) -> None:  # noqa: D102 (it is the function)
+        (self._compiled or self.compiled())(*arguments)
 
-    @cached_property
-    def ready(self) -> Callable[..., None]:
-        dispatcher = numba.njit(error_model="numpy", nogil=True)(self._function)
-        dispatcher._cache = _Cache(self._function)
-        dispatcher.compile(types.void(*self._takes))
-        dispatcher.disable_compile()
-        return dispatcher  # type: ignore[no-any-return]
+    def compiled(self) -> Any:
+        """Return what numba makes of it.
 
-
-class _BesideTheCode(caching.InTreeCacheLocator):  # type: ignore[misc]
-    """`__pycache__`, whether or not it can be written to."""
-
-    @classmethod
-    def from_function(cls, py_func: Callable[..., None], py_file: str) -> "_BesideTheCode":
-        return cls(py_func, py_file)
-
-
-class _Place(caching.CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = (_BesideTheCode,)
-
-
-class _Cache(caching.FunctionCache):  # type: ignore[misc]
-    """Reads what is there, and writes where Python may write what it compiles; if it can do neither, nothing fails."""
-
-    _impl_class = _Place
-
-    def load_overload(self, *arguments: Any) -> Any:
-        with suppress(OSError):
-            return super().load_overload(*arguments)
-        return None
-
-    def save_overload(self, *arguments: Any) -> None:
-        if not sys.dont_write_bytecode:
-            with suppress(OSError):
-                super().save_overload(*arguments)
+        Raises:
+            UnavailableError: this process may not run what it compiles.
+        """
+        with _lock:
+            if self._compiled is None:
+                try:
+                    from app.analytics import machine_code  # noqa: PLC0415 (numba takes a second)
+                except PermissionError as error:
+                    raise UnavailableError(
+                        "figures can't be worked out in this process, which may not run what it compiles",
+                        hint="Let its unit do without MemoryDenyWriteExecute",
+                    ) from error
+                while _parts:
+                    compiled_part = machine_code.of_part(_parts[-1])
+                    _parts[-1].__globals__[_parts[-1].__name__] = compiled_part
+                    _parts.pop()
+                self._compiled = machine_code.of_entry_point(self._function, self._signature)
+            return self._compiled

@@ -12,15 +12,19 @@ _APP = Path(__file__).resolve().parents[3] / "app"
 _SPAN = "from app.analytics import max_drawdown_span; assert max_drawdown_span([0.1, -0.2, 0.3]).length == 2; "
 _COUNTS = (
     "from app.analytics.kernels import places_of_drawdowns as it;"
-    "print(sum(it.ready.stats.cache_hits.values()), sum(it.ready.stats.cache_misses.values()))"
+    "print(sum(it.compiled().stats.cache_hits.values()), sum(it.compiled().stats.cache_misses.values()))"
 )
+#: What systemd's MemoryDenyWriteExecute asks of the kernel, from Linux 6.3 on.
+_DENY = "import ctypes; denied = ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0"
+DENIES = subprocess.run([sys.executable, "-c", f"{_DENY}; exit(not denied)"], check=False).returncode == 0
 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     """A folder with the code, in which nothing was compiled yet."""
     shutil.copytree(_APP / "analytics", tmp_path / "app" / "analytics", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(_APP / "__init__.py", tmp_path / "app")
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(_APP / name, tmp_path / "app")
     return tmp_path
 
 
@@ -83,7 +87,22 @@ def test_code_that_changed_is_compiled_anew(release):
     assert run(release, "from app.analytics import max_drawdown_span; print(max_drawdown_span([-0.4]).length)") == "0"
 
 
-def test_importing_compiles_nothing(release):
-    run(release, "import app.analytics")
+def test_who_only_imports_does_not_wait_for_numba(release):
+    assert run(release, "import sys, app.analytics; print('numba' in sys.modules)") == "False"
 
     assert compiled(release) == {}
+
+
+@pytest.mark.skipif(not DENIES, reason="this kernel can't keep a process from running what it writes")
+def test_where_nothing_may_run_what_it_writes_importing_works_and_figures_say_why_not(release):
+    code = f"""if True:
+        {_DENY}
+        from app import analytics
+        from app.errors import UnavailableError
+        try:
+            analytics.max_drawdown([0.1])
+        except UnavailableError as error:
+            print(error)
+    """
+
+    assert "may not run what it compiles. Let its unit do without MemoryDenyWriteExecute" in run(release, code)
