@@ -1,9 +1,30 @@
-"""What an adviser shows a client about returns and risk: numpy in, numpy out. docs/conventions.md has each figure."""
+"""What an adviser shows a client of returns, gains and risk: numpy in, numpy out; see docs/conventions.md."""
 
+from app.analytics.attribution import (
+    Attribution,
+    AttributionMethod,
+    CurrencyAttribution,
+    Effects,
+    Linking,
+    attribute_currencies,
+    attribute_returns,
+)
 from app.analytics.compiled import compile_all
+from app.analytics.contributions import Contributions, contribution, link_contributions
 from app.analytics.dispersion import annual_volatility, conditional_value_at_risk, downside_risk, value_at_risk
 from app.analytics.drawdown import DrawdownSpan, drawdown_series, max_drawdown, max_drawdown_span
+from app.analytics.exposure import Exposures, exposures, sum_by_label
 from app.analytics.growth import annual_return, cagr, cum_returns, cum_returns_final, simple_returns
+from app.analytics.lots import (
+    CostMethod,
+    EventKind,
+    Holding,
+    HoldingEvent,
+    Lot,
+    Realised,
+    Unrealised,
+    follow_lots,
+)
 from app.analytics.periods import DAILY, MONTHLY, QUARTERLY, WEEKLY, YEARLY
 from app.analytics.ratios import calmar_ratio, sharpe_ratio, sortino_ratio
 from app.analytics.relative import (
@@ -17,6 +38,18 @@ from app.analytics.relative import (
     tracking_error,
     up_capture,
     up_down_capture,
+)
+from app.analytics.returns import (
+    MoneyWeighted,
+    NoRate,
+    Period,
+    Returns,
+    link_by_period,
+    link_returns,
+    modified_dietz,
+    money_weighted,
+    money_weighted_many,
+    time_weighted,
 )
 from app.analytics.risk_metrics import RiskMetrics, risk_metrics
 from app.analytics.rolling import (
@@ -36,6 +69,7 @@ from app.analytics.rolling import (
     roll_up_capture,
     roll_up_down_capture,
 )
+from app.analytics.valuation import Effect, Lines, Movements, Valuation, roll_forward, value_lines
 
 __all__ = [
     "DAILY",
@@ -43,27 +77,60 @@ __all__ = [
     "QUARTERLY",
     "WEEKLY",
     "YEARLY",
+    "Attribution",
+    "AttributionMethod",
+    "Contributions",
+    "CostMethod",
+    "CurrencyAttribution",
     "DrawdownSpan",
+    "Effect",
+    "Effects",
+    "EventKind",
+    "Exposures",
+    "Holding",
+    "HoldingEvent",
+    "Lines",
+    "Linking",
+    "Lot",
+    "MoneyWeighted",
+    "Movements",
+    "NoRate",
+    "Period",
+    "Realised",
+    "Returns",
     "RiskMetrics",
+    "Unrealised",
+    "Valuation",
     "alpha",
     "alpha_beta",
     "annual_return",
     "annual_volatility",
+    "attribute_currencies",
+    "attribute_returns",
     "beta",
     "cagr",
     "calmar_ratio",
     "capture",
     "compile_all",
     "conditional_value_at_risk",
+    "contribution",
     "cum_returns",
     "cum_returns_final",
     "down_capture",
     "downside_risk",
     "drawdown_series",
     "excess_sharpe",
+    "exposures",
+    "follow_lots",
     "information_ratio",
+    "link_by_period",
+    "link_contributions",
+    "link_returns",
     "max_drawdown",
     "max_drawdown_span",
+    "modified_dietz",
+    "money_weighted",
+    "money_weighted_many",
     "risk_metrics",
     "roll_alpha",
     "roll_alpha_beta",
@@ -73,6 +140,7 @@ __all__ = [
     "roll_down_capture",
     "roll_downside_risk",
     "roll_excess_sharpe",
+    "roll_forward",
     "roll_information_ratio",
     "roll_max_drawdown",
     "roll_sharpe_ratio",
@@ -83,8 +151,11 @@ __all__ = [
     "sharpe_ratio",
     "simple_returns",
     "sortino_ratio",
+    "sum_by_label",
+    "time_weighted",
     "tracking_error",
     "up_capture",
     "up_down_capture",
     "value_at_risk",
+    "value_lines",
 ]
