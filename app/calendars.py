@@ -5,9 +5,9 @@ building one of its calendars 0.1 to 3 s, so both wait until a calendar is asked
 two sorted tuples, and every later answer is a binary search in them.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from calendar import monthrange
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -138,6 +138,16 @@ def settlement_day(calendar: str, trade_date: date) -> date:
         if trade_date >= since:
             return add_business_days(calendar, trade_date, days)
     return add_business_days(calendar, trade_date, 3)
+
+
+def business_days(calendar: str, first: date, last: date) -> Sequence[date]:
+    """Return the business days from `first` to `last`, both included; days that the calendar does not reach are none.
+
+    Raises:
+        BadInputError: there is no such calendar.
+    """
+    days = _sessions(calendar, first, last).days
+    return days[bisect_left(days, first) : bisect_right(days, last)]
 
 
 def business_day_numbers(calendar: str, first: date, last: date) -> Iterator[tuple[date, int]]:

@@ -135,6 +135,10 @@ def _name(name: str) -> str:
     return name
 
 
+def _name_or_none(name: str) -> str:
+    return name and _name(name)
+
+
 def _currency(code: str) -> str:
     if not is_currency(code):
         raise ValueError("the ISO 4217 code of a currency that is in use, such as USD")
@@ -246,6 +250,8 @@ class Settings(BaseModel):
     celery_broker_url: _RedisUrl = SecretUrl(_REDIS_EXAMPLE)
     celery_result_backend: _RedisUrl = SecretUrl("redis://localhost:6379/1")
     celery_queue: Annotated[str, AfterValidator(_name)] = "celery"
+    #: Of the tasks that value portfolios; `celery_queue` where it is empty.
+    analytics_queue: Annotated[str, AfterValidator(_name_or_none)] = ""
     celery_worker_concurrency: int = Field(4, ge=1, le=1000)
     celery_log_level: _LogLevel = "info"
     celery_visibility_timeout_s: int = Field(3600, ge=60, le=604_800)

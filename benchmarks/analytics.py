@@ -1,12 +1,19 @@
-"""`make bench-analytics`: eleven risk figures of many portfolios, beside `empyrical`'s and beside a plain kernel."""
+"""`make bench-analytics`: risk figures of many portfolios, beside `empyrical`'s and a plain kernel; and end to end.
+
+End to end is from the daily returns in PostgreSQL to the figures stored there. Its floor is the plain kernel, a bare
+read of the same rows and a bare COPY of the same figures.
+"""
 
 import argparse
+import multiprocessing
 import os
+import resource
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +21,7 @@ import empyrical
 import numba
 import numpy as np
 import pandas as pd
+from sqlalchemy import text
 
 from app.analytics import compile_all, risk_metrics
 from app.analytics.series import Floats
@@ -97,7 +105,115 @@ def measure(portfolios: int, days: int, sample: int) -> dict[str, Any]:
         "series_loop_vs_ours": round(taken["series_loop"] / taken["ours_one_thread"], 1),
         "array_loop_vs_ours": round(taken["array_loop"] / taken["ours_one_thread"], 1),
         "ours_vs_kernel": round(taken["ours"] / taken["kernel"], 2),
+        **_end_to_end(portfolios, days, taken["kernel"]),
     }
+
+
+def _end_to_end(portfolios: int, days: int, kernel_s: float) -> dict[str, Any]:
+    """Measure from stored returns to stored figures, in a process of its own as a worker's child is one."""
+    with processes.stack("bench-analytics", durable=True, settings=_SETTINGS) as stack:
+        processes.say(f"making {portfolios * days:,} days of {portfolios:,} portfolios")
+        with stack.engine.begin() as connection:
+            for statement in _MAKE:
+                connection.exec_driver_sql(statement, {"portfolios": portfolios, "days": days})
+        with stack.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM (ANALYZE) portfolio_days")
+        taken: dict[str, list[float]] = {"end_to_end": [], "read": [], "copy": []}
+        memory = 0.0
+        for number in range(_ROUNDS_END_TO_END):
+            processes.say(f"end to end, round {number + 1} of {_ROUNDS_END_TO_END}")
+            seconds, peak = _in_a_process(_compute)
+            taken["end_to_end"].append(seconds)
+            memory = max(memory, peak)
+            taken["read"].append(_copy_out(stack, _READ, len))
+            rows: list[bytes] = []
+            _copy_out(stack, "SELECT * FROM portfolio_metrics", rows.append)
+            with stack.engine.begin() as connection:
+                connection.exec_driver_sql("DROP TABLE IF EXISTS copied")
+                connection.exec_driver_sql("CREATE TABLE copied (LIKE portfolio_metrics INCLUDING ALL)")
+            taken["copy"].append(_copy_in(stack, rows))
+        spans = stack.scalar("SELECT count(*) FROM portfolio_metrics")
+    middle = {name: statistics.median(rounds) for name, rounds in taken.items()}
+    floor = kernel_s + middle["read"] + middle["copy"]
+    return {
+        "end_to_end_s": round(middle["end_to_end"], 2),
+        "read_s": round(middle["read"], 2),
+        "copy_s": round(middle["copy"], 2),
+        "spans": spans,
+        "end_to_end_vs_floor": round(middle["end_to_end"] / floor, 2),
+        "peak_rss_mb": round(memory),
+    }
+
+
+def _in_a_process(work: Callable[[Any], None]) -> tuple[float, float]:
+    """Return how long work takes in a new process once that is ready, and the most memory that it had, in MB."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.SimpleQueue()
+    process = context.Process(target=work, args=(answers,))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise UnavailableError("the figures could not be computed", where="analytics")
+    seconds, peak = answers.get()
+    return float(seconds), float(peak)
+
+
+def _compute(answers: Any) -> None:
+    from app.database import session_scope  # noqa: PLC0415 (the settings name the servers only now)
+    from app.performance import compute_metrics  # noqa: PLC0415
+
+    compile_all()
+    with session_scope() as session:
+        ids = list(session.scalars(text("SELECT id FROM portfolios ORDER BY id")))
+    began = time.perf_counter()
+    with session_scope() as session:
+        compute_metrics(session, ids)
+    answers.put((time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def _copy_out(stack: processes.Stack, query: str, take: Callable[[Any], Any]) -> float:
+    began = time.perf_counter()
+    with (
+        stack.engine.connect() as connection,
+        closing(connection.connection.cursor()) as cursor,
+        cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy,
+    ):
+        for block in copy:
+            take(block)
+    return time.perf_counter() - began
+
+
+def _copy_in(stack: processes.Stack, rows: list[Any]) -> float:
+    began = time.perf_counter()
+    with (
+        stack.engine.begin() as connection,
+        closing(connection.connection.cursor()) as cursor,
+        cursor.copy("COPY copied FROM STDIN (FORMAT binary)") as copy,
+    ):
+        for row in rows:
+            copy.write(row)
+    return time.perf_counter() - began
+
+
+_ROUNDS_END_TO_END = 3
+_SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
+#: The days of which figures are computed.
+_READ = "SELECT portfolio_id, day, net_return, gross_return, is_undefined FROM portfolio_days"
+#: Portfolios without flows, whose values follow from their returns as far as figures need them.
+_MAKE = (
+    "INSERT INTO portfolios (code, name, currency, calendar)"
+    " SELECT 'P' || n, 'P' || n, 'USD', 'XNYS' FROM generate_series(1, %(portfolios)s) AS n",
+    """
+    INSERT INTO portfolio_days (
+        portfolio_id, day, value, inflow, outflow, transferred_in, transferred_out, income, fees, gain, fx_gain,
+        residual, net_return, gross_return, is_undefined
+    )
+    SELECT p.id, DATE '2016-01-04' + n, 100000 + n, 0, 0, 0, 0, 0, 0, 1, 0, 0, r, r, FALSE
+    FROM portfolios AS p
+    CROSS JOIN generate_series(0, %(days)s) AS n
+    CROSS JOIN LATERAL (SELECT (random() + random() + random() + random() - 1.99) * 0.016 + p.id * n * 0 AS r) AS drawn
+    """,
+)
 
 
 def _by_empyrical(returns: Any, benchmark: Any) -> list[float]:
@@ -130,6 +246,11 @@ def _print(figures: dict[str, Any]) -> None:
         f"empyrical, on one core, scaled from {figures['loops_sample']:,}: {figures['array_loop_s']} s over arrays"
         f" ({figures['array_loop_vs_ours']} times), {figures['series_loop_s']} s over Series"
         f" ({figures['series_loop_vs_ours']} times)"
+    )
+    print(
+        f"from stored returns to the stored figures of {figures['spans']:,} spans: {figures['end_to_end_s']} s,"
+        f" {figures['end_to_end_vs_floor']} times the kernel, a bare read ({figures['read_s']} s) and a bare COPY"
+        f" ({figures['copy_s']} s); {figures['peak_rss_mb']} MB"
     )
 
 

@@ -113,7 +113,8 @@ def value_lines(lines: Lines, movements: Movements, prices: Floats, rates: Float
     quantities, currency = lines.quantities, lines.currency
     count, days = quantities.shape
     own_rates = rates[currency]
-    own_prices = np.where((lines.security < 0)[:, None], 1.0, prices[np.maximum(lines.security, 0)])
+    # Of cash, which is -1, the last row.
+    own_prices = np.vstack([prices, np.ones(days)])[lines.security]
     # Where nothing is held nothing has to be known.
     held = quantities != 0
     units = own_prices * own_rates

@@ -1,6 +1,7 @@
 """The platform's own book: accounts, securities, what was held when, and how it is imported."""
 
 from app.book.accounts import AccountNotFoundError, find_account
+from app.book.changes import note_changes
 from app.book.check_digits import doubt
 from app.book.identifiers import (
     SCHEMES,
@@ -87,6 +88,7 @@ __all__ = [
     "list_securities",
     "map_account",
     "map_security",
+    "note_changes",
     "resolve_instruments",
     "security_history",
     "unmap_account",

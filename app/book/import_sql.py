@@ -18,6 +18,15 @@ _FIGURES_CHANGED = """
         AND t.custodian_reference IS DISTINCT FROM excluded.custodian_reference)
 """
 
+#: The row of an import as the statement that inserts it calls it: of transactions `s` and securities `x`.
+_EXCLUDED = """
+    CROSS JOIN LATERAL (
+        SELECT s.kind, x.id AS security_id, s.trade_date::date, s.settle_date::date,
+               coalesce(s.quantity::numeric, 0) AS quantity, coalesce(s.amount::numeric, 0) AS amount,
+               s.currency, s.custodian_reference
+    ) excluded
+"""
+
 #: Starts the SELECT of events of links; what follows in it are the event, the account or security, the subject as
 #: `app.book.link_events` has it, and what was and is.
 _TELL = """
@@ -40,6 +49,15 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         INSERT INTO users (login)
         SELECT DISTINCT s."user" FROM staged_accounts s
         ON CONFLICT (login) DO NOTHING
+        """,
+        # In another currency, or on other business days, all of its days are others.
+        """
+        INSERT INTO valuation_changes (account_id, first_day)
+        SELECT a.id, DATE '0001-01-01'
+        FROM staged_accounts s
+        JOIN accounts a ON a.code = s.account
+        WHERE a.currency <> s.currency
+           OR 'calendar' = ANY(:given) AND a.calendar <> coalesce(s.calendar, 'XNYS')
         """,
         """
         INSERT INTO accounts AS a (code, user_id, name, currency, calendar, active)
@@ -207,6 +225,10 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         SELECT account_id, as_of, :import_id FROM staged_versions
         ON CONFLICT (account_id, as_of) DO UPDATE SET import_id = excluded.import_id
         """,
+        """
+        INSERT INTO valuation_changes (account_id, first_day)
+        SELECT account_id, min(as_of) FROM staged_versions GROUP BY account_id
+        """,
     ),
     "positions": (
         """
@@ -249,16 +271,23 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
                 JOIN accounts a ON a.id = t.account_id
                 JOIN staged_transactions s ON (s.account, s.reference) = (a.code, t.reference)
                 LEFT JOIN securities x ON x.code = s.security
-                CROSS JOIN LATERAL (
-                    SELECT s.kind, x.id AS security_id, s.trade_date::date, s.settle_date::date,
-                           coalesce(s.quantity::numeric, 0) AS quantity, coalesce(s.amount::numeric, 0) AS amount,
-                           s.currency, s.custodian_reference
-                ) excluded
+                {_EXCLUDED}
                 WHERE {_FIGURES_CHANGED}
             )
             RETURNING match_id
         )
         DELETE FROM matched_statement_transactions WHERE match_id IN (SELECT match_id FROM undone)
+        """,  # noqa: S608
+        f"""
+        INSERT INTO valuation_changes (account_id, first_day)
+        SELECT a.id, min(least(t.trade_date, excluded.trade_date))
+        FROM staged_transactions s
+        JOIN accounts a ON a.code = s.account
+        LEFT JOIN securities x ON x.code = s.security
+        LEFT JOIN book_transactions t ON (t.account_id, t.reference) = (a.id, s.reference)
+        {_EXCLUDED}
+        WHERE t.id IS NULL OR {_FIGURES_CHANGED}
+        GROUP BY a.id
         """,  # noqa: S608
         f"""
         INSERT INTO book_transactions AS t (account_id, reference, kind, security_id, trade_date, settle_date,
@@ -289,6 +318,18 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
         """,  # noqa: S608
     ),
     "corporate_actions": (
+        """
+        INSERT INTO valuation_changes (security_id, first_day)
+        SELECT of_either.id, min(least(c.ex_date, s.ex_date::date))
+        FROM staged_corporate_actions s
+        JOIN securities x ON x.code = s.security
+        LEFT JOIN corporate_actions c ON c.reference = s.reference
+        CROSS JOIN LATERAL (SELECT x.id UNION SELECT c.security_id) of_either (id)
+        WHERE of_either.id IS NOT NULL AND 'split' IN (s.kind, c.kind)
+            AND (c.kind, c.security_id, c.ex_date, c.new_units, c.old_units)
+                IS DISTINCT FROM (s.kind, x.id, s.ex_date::date, s.new_units::numeric, s.old_units::numeric)
+        GROUP BY of_either.id
+        """,
         # A column that the file does not have is one that none of its kinds has: the row is replaced whole.
         """
         INSERT INTO corporate_actions AS c (reference, kind, security_id, ex_date, pay_date, new_units, old_units,

@@ -361,3 +361,22 @@ class Tolerance(Base, app_may={"INSERT", "UPDATE"}):
         CheckConstraint("figure = 'quantity' OR asset_class IS NULL", name="cash_has_no_asset_class"),
         CheckConstraint("absolute >= 0 AND absolute < 1e18 AND relative >= 0 AND relative < 1", name="range"),
     )
+
+
+class ValuationChange(Base, app_may={"INSERT", "DELETE"}):
+    """What changed of that which values are computed of, since when; whoever computes them anew takes it away.
+
+    Of a transaction, a version of the book, a price, a split or a rate it is the first day that is different. Rows are
+    only added beside each other, so that nobody who writes prices or books waits for another.
+    """
+
+    __tablename__ = "valuation_changes"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: One of the three.
+    account_id: Mapped[int | None]
+    security_id: Mapped[int | None]
+    currency: Mapped[str | None]
+    first_day: Mapped[date]
+
+    __table_args__ = (CheckConstraint("num_nonnulls(account_id, security_id, currency) = 1", name="of_one"),)

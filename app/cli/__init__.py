@@ -16,6 +16,7 @@ from app.cli.database import migrate
 from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
 from app.cli.jobs import app as jobs_commands
+from app.cli.performance import app as performance_commands
 from app.cli.prices import app as prices_commands
 from app.cli.reconcile import reconcile
 from app.cli.report import report
@@ -48,6 +49,7 @@ app.add_typer(statements_commands)
 app.command()(reconcile)
 app.add_typer(breaks_commands)
 app.add_typer(runs_commands)
+app.add_typer(performance_commands)
 app.command()(report)
 app.add_typer(jobs_commands)
 app.command()(doctor)

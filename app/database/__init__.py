@@ -1,5 +1,6 @@
 """The one PostgreSQL database: base of the models, sessions, and the migrations that make its tables."""
 
+from app.database.arrays import read_columns, read_rows
 from app.database.base import Base
 from app.database.copy_text import copy_into, copy_lines, copy_rows
 from app.database.migrate import current_revision, downgrade, head_revision, is_newer, upgrade
@@ -26,6 +27,8 @@ __all__ = [
     "head_revision",
     "is_newer",
     "plan_for_many_rows",
+    "read_columns",
+    "read_rows",
     "session_scope",
     "storable",
     "unavailable",

@@ -21,7 +21,7 @@ from pyarrow import csv, parquet
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.book import EVER, FOREVER
+from app.book import EVER, FOREVER, note_changes
 from app.database import copy_into, copy_lines, storable
 from app.market_data.backfill import Backfill
 from app.market_data.checks import QUOTED_IN_HUNDREDTHS, REPEATS, TRADED, UNLIKE_PAID, USUAL_GAP_DAYS, WIDEST
@@ -35,6 +35,7 @@ from app.market_data.store import COPIED, make_months, paid_prices, store_quotes
 _BYTES_A_ROW = 64
 _MOST_SHOWN = 20
 _EPOCH = date(1970, 1, 1).toordinal()
+_LATER = np.iinfo(np.int64).max
 _NEVER = np.iinfo(np.int64).min // 2
 #: Binary fractions are off by less than this share.
 _INEXACT = 1e-9
@@ -75,6 +76,8 @@ class Load:
         self._are_major = are_major
         self._directory = directory(session)
         self._known = _Known(session, are_major=are_major)
+        #: (securities,): the first day of which each has got a price.
+        self._first_days = np.full(len(self._known.ids), _LATER)
         #: By security, what repeats the close before and may be followed by another price.
         self._repeated: dict[int, list[Quote]] = {}
 
@@ -84,6 +87,7 @@ class Load:
             self.result.rows += len(table)
             self._load(first_row, table)
         self._store([*chain.from_iterable(self._repeated.values())], more_comes=False)
+        self._note_changes()
         self._batch.new_prices, self._batch.untracked = self.result.new_prices, self.result.untracked
         self._batch.refused = [{"text": storable(words)} for words in self.result.refused]
         self._batch.refused_count = self.result.refused_count
@@ -111,6 +115,11 @@ class Load:
         self._known.keep(places, days, floats, plain)
         self._store_carefully(first_row, table, np.flatnonzero(rest))
         self._known.look_up(self._session, np.unique(np.concatenate([places[rest & are_known], unclear])))
+
+    def _note_changes(self) -> None:
+        changed = np.flatnonzero(self._first_days != _LATER)
+        days = self._first_days[changed].astype("datetime64[D]").tolist()
+        note_changes(self._session, "security", dict(zip(self._known.ids[changed].tolist(), days, strict=True)))
 
     def _without(self, rows: _Bools, securities: _Ints, places: _Ints) -> _Bools:
         """Return rows without those of some securities."""
@@ -183,6 +192,7 @@ class Load:
         with copy_into(self._session, f"prices ({COPIED})") as copy:
             copy.write(copy_lines(columns))
         self.result.new_prices += len(rows)
+        np.minimum.at(self._first_days, places[rows], days[rows])
 
     def _store_carefully(self, first_row: int, table: pa.Table, rows: _Ints) -> None:
         quotes: list[Quote] = []

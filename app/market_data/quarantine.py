@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select, text, update
 from sqlalchemy.orm import Session
 
+from app.book import note_changes
 from app.calendars import today_at
 from app.database import storable
 from app.errors import BadInputError
@@ -168,6 +169,7 @@ def accept_prices(
             )
     make_months(session, [row.price_date for row in rows])
     session.execute(_ACCEPT, {"ids": [row.id for row in chosen.values()]})
+    note_changes(session, "security", dict(sorted(chosen, reverse=True)))
     _decide(session, ids, "accepted", reason=reason, by=by, now=now)
     look_again(session, [row.security_id for row in rows], order=order, now=now, jump_limit=jump_limit)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.book import note_changes
 from app.database import copy_rows
 from app.errors import AppError, BadInputError
 from app.market_data import ecb
@@ -101,11 +102,15 @@ def _load(session: Session, data: bytes, name: str, now: datetime) -> tuple[int,
     rows = list(_rates(name, _document(data, name), now.astimezone(ecb.ZONE).date()))
     session.execute(_STAGE)
     copy_rows(session, "published_rates (currency, rate_date, rate, source)", rows)
-    new = len(session.execute(_ADD).all())
+    added = session.execute(_ADD).all()
+    first_days: dict[str, date] = {}
+    for currency, day in added:
+        first_days[currency] = min(day, first_days.get(currency, day))
+    note_changes(session, "currency", first_days)
     changed = session.execute(_CHANGED).all()
     session.execute(_UNSTAGE)
     told = [f"{row.currency} of {row.rate_date}: {row.known} is known, {name} has {row.rate}" for row in changed]
-    return new, told[:_MOST_LISTED], len(told)
+    return len(added), told[:_MOST_LISTED], len(told)
 
 
 def _document(data: bytes, name: str) -> str:
@@ -173,7 +178,7 @@ _ADD = text(
     FROM published_rates AS p
     WHERE NOT EXISTS (SELECT FROM fx_rates AS f WHERE (f.currency, f.rate_date) = (p.currency, p.rate_date))
     ON CONFLICT DO NOTHING
-    RETURNING 1
+    RETURNING currency, rate_date
     """
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from app.book import note_changes
 from app.calendars import today_at
 from app.database import copy_rows, storable
 from app.market_data.checks import (
@@ -568,6 +569,10 @@ def _copy(session: Session, rows: Sequence[tuple[Any, ...]]) -> None:
         return
     make_months(session, (row[1] for row in rows))
     copy_rows(session, f"prices ({COPIED})", rows)
+    first_days: dict[int, date] = {}
+    for security_id, day, *_ in rows:
+        first_days[security_id] = min(day, first_days.get(security_id, day))
+    note_changes(session, "security", first_days)
 
 
 def _figure(quote: Quote) -> tuple[date, str, Decimal | None]:

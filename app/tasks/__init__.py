@@ -4,6 +4,7 @@ A new task needs its import here; see docs/adding-a-task.md.
 """
 
 from app.tasks import warm_up
+from app.tasks.analytics import request_valuation, value_accounts, value_groups, value_portfolios
 from app.tasks.base import job_task
 from app.tasks.canary import canary
 from app.tasks.celery_app import app as celery_app
@@ -25,8 +26,12 @@ __all__ = [
     "prune_jobs",
     "reconcile_account",
     "reconcile_all_accounts",
+    "request_valuation",
     "send_mail",
     "sync_market_data",
     "transport",
+    "value_accounts",
+    "value_groups",
+    "value_portfolios",
     "warm_up",
 ]

@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from app.book import find_account
 from app.errors import BadInputError
-from app.reconciliation import fail_shard, reconcile_shard, start_run
+from app.reconciliation import fail_shard, reconcile_shard, run_progress, start_run
 from app.reconciliation import reconcile_account as reconcile_one
 from app.settings import get_settings
+from app.tasks.analytics import request_valuation
 from app.tasks.base import JobTask, job_task
 from app.tasks.market_data import sync_market_data
 
@@ -62,16 +63,25 @@ def reconcile_account(self: JobTask, session: Session, account_id: int, user_id:
 
 def _shard_parked(_task: JobTask, session: Session, args: dict[str, Any], error: str) -> None:
     fail_shard(session, args["run_id"], args["shard"], error)
+    _value_if_over(session, args["run_id"])
 
 
 @job_task(name="app.tasks.reconciliation.reconcile_shard", on_parked=_shard_parked)
 def compare_shard(session: Session, run_id: int, shard: int) -> dict[str, Any]:
-    """Compare the accounts of a shard; the last shard closes the run.
+    """Compare the accounts of a shard; the last shard closes the run, and has portfolios valued.
 
     Returns:
         The shard's counts.
     """
-    return reconcile_shard(session, run_id, shard).as_json()
+    counts = reconcile_shard(session, run_id, shard)
+    _value_if_over(session, run_id)
+    return counts.as_json()
+
+
+def _value_if_over(session: Session, run_id: int) -> None:
+    """Have portfolios valued once: by the new book, and with what agrees by now."""
+    if run_progress(session, run_id).is_over:
+        request_valuation(session, f"run-{run_id}")
 
 
 def _run_key(task: JobTask) -> str:

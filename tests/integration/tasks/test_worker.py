@@ -59,7 +59,8 @@ def test_one_message_delivered_twice_is_one_run(worker, celery_app):
         celery_app.send_task(ALL_ACCOUNTS, task_id="the-same")
     celery_app.send_task(ALL_ACCOUNTS, task_id="another")
     wait_until(lambda: len(completed_runs()) >= 2)
-    wait_until(lambda: query("SELECT count(*) FROM jobs WHERE state = 'done'") == [(4,)])
+    # Two runs, a shard each, and what values portfolios after each.
+    wait_until(lambda: query("SELECT count(*) FROM jobs WHERE state = 'done'") == [(6,)])
     assert query("SELECT key FROM runs ORDER BY key") == [("task:another",), ("task:the-same",)]
 
 

@@ -1,0 +1,89 @@
+"""`python -m app performance`: what accounts and groups are worth, and their returns and risk."""
+
+# ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
+
+from dataclasses import asdict
+from json import dumps
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+from rich.text import Text
+
+from app.cli.terminal import cell, output, plain_table
+
+if TYPE_CHECKING:
+    from app.performance import PortfolioView
+
+app = typer.Typer(
+    name="performance", help="What accounts and groups are worth, their returns and their risk.", no_args_is_help=True
+)
+
+_MOST_DOUBTS = 20
+#: Figures that are no shares.
+_NUMBERS = {"sharpe_ratio", "sortino_ratio", "calmar_ratio", "information_ratio", "beta", "up_capture", "down_capture"}
+
+
+@app.command()
+def show(
+    code: Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)],
+    is_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,
+) -> None:
+    """Show the figures of an account or a group, over all spans that it has lasted for, and why they may be wrong.
+
+    Exit code 1 when a figure may be wrong. docs/conventions.md says what each is.
+    """
+    from app.database import session_scope
+    from app.performance import show_portfolio
+
+    with session_scope() as session:
+        found = show_portfolio(session, code)
+    if is_json:
+        typer.echo(dumps(asdict(found), default=str, indent=2))
+    else:
+        _print(found)
+    if any(span.doubts for span in found.spans):
+        raise typer.Exit(1)
+
+
+@app.command()
+def update() -> None:
+    """Have workers value now what has to be; they do so by themselves after each sync and each reconciliation."""
+    from app.database import session_scope
+    from app.tasks import request_valuation
+
+    with session_scope() as session:
+        job_id = request_valuation(session, f"cli-{uuid4()}")
+    output().print(f"Job {job_id} finds what has to be valued; `python -m app jobs list` shows it.")
+
+
+def _print(found: "PortfolioView") -> None:
+    value = "of unknown value" if found.value is None else f"{found.value:,.2f} {found.currency}"
+    output().print(Text(f"{cell(found.code)}, {cell(found.name)}: {value} on {found.as_of}", "bold"))
+    if found.is_due:
+        output().print("Something has changed since, and is not in these figures yet.")
+    if not found.spans:
+        output().print("It has no day with a return yet.")
+        return
+    table = plain_table("", *(f"{span.span}{'*' if span.doubts else ''}>" for span in found.spans))
+    table.add_row("from", *(str(span.first_day) for span in found.spans))
+    table.add_row("days", *(f"{span.days:,}" for span in found.spans))
+    for name in found.spans[0].figures:
+        table.add_row(name.replace("_", " "), *(_figure(name, span.figures[name]) for span in found.spans))
+    for name in ("drawdown_from", "drawdown_lowest", "drawdown_to"):
+        table.add_row(name.replace("_", " "), *(str(getattr(span, name) or "-") for span in found.spans))
+    output().print(table)
+    doubts = list(dict.fromkeys(doubt for span in found.spans for doubt in span.doubts))
+    if doubts:
+        output().print(Text("\n* may be wrong, for", "bold yellow"))
+    for doubt in doubts[:_MOST_DOUBTS]:
+        days = f"{doubt.first_day}" if doubt.first_day == doubt.last_day else f"{doubt.first_day} to {doubt.last_day}"
+        output().print(f"  {days}: {cell(doubt.words)}")
+    if len(doubts) > _MOST_DOUBTS:
+        output().print(f"  and {len(doubts) - _MOST_DOUBTS:,} more; --json has all")
+
+
+def _figure(name: str, figure: float | None) -> str:
+    if figure is None:
+        return "not defined"
+    return f"{figure:.3f}" if name in _NUMBERS else f"{figure:.2%}"
