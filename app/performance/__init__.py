@@ -1,17 +1,30 @@
 """What portfolios were worth each day, and their returns and risk, written down and kept up to date."""
 
+from app.performance.attribution import AttributionView, Segment, attribute
+from app.performance.history import Benchmark, History, portfolio_history
 from app.performance.metrics import compute_metrics
+from app.performance.parts import Breakdown, Part, PartsBy, break_down
 from app.performance.plan import Due, Valued, plan_valuation, value_due_accounts, value_due_groups
 from app.performance.views import DoubtView, PortfolioView, SpanView, show_portfolio
 
 __all__ = [
+    "AttributionView",
+    "Benchmark",
+    "Breakdown",
     "DoubtView",
     "Due",
+    "History",
+    "Part",
+    "PartsBy",
     "PortfolioView",
+    "Segment",
     "SpanView",
     "Valued",
+    "attribute",
+    "break_down",
     "compute_metrics",
     "plan_valuation",
+    "portfolio_history",
     "show_portfolio",
     "value_due_accounts",
     "value_due_groups",

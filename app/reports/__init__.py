@@ -3,13 +3,18 @@
 from app.reports.digest import RunDigest, digest_run, newest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
 from app.reports.figures import figure, money, signed
+from app.reports.metrics import METRICS, SPANS, Metric
+from app.reports.performance import write_performance_report
 from app.reports.reconciliation import write_report
 from app.reports.record import Section, run_record
 from app.reports.runs import RunLine, list_runs
 from app.reports.unknown import UnknownInstrument, unknown_instruments
 
 __all__ = [
+    "METRICS",
+    "SPANS",
     "Fact",
+    "Metric",
     "RunDigest",
     "RunLine",
     "Section",
@@ -24,5 +29,6 @@ __all__ = [
     "signed",
     "statement_files",
     "unknown_instruments",
+    "write_performance_report",
     "write_report",
 ]

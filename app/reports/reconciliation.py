@@ -1,21 +1,17 @@
 """The report of a reconciliation: one HTML file that needs nothing else, for the screen and for paper."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from functools import cache
+from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import BadInputError
 from app.reconciliation import BUCKETS, KINDS, AgeBucket, BreakFilter, BreakView, list_breaks
 from app.reports.digest import RunDigest, digest_run
 from app.reports.evidence import Fact, describe_evidence, statement_files
-from app.reports.figures import figure, money, signed
+from app.reports.pages import write_page
 
 #: Breaks of each state that a report shows; a browser shows so many without a pause.
 MOST_SHOWN = 5_000
@@ -47,19 +43,7 @@ def write_report(session: Session, run_id: int, folder: Path, *, now: datetime |
     """
     run = digest_run(session, run_id, most_lacks=_MOST_LACKS)
     content = _gather(session, run, now or session.execute(select(func.now())).scalar_one())
-    path = folder / f"reconciliation-{run.progress.as_of}-run-{run_id}.html"
-    unfinished = path.with_suffix(".html.unfinished")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.writelines(_templates().get_template("reconciliation.html").generate(report=content))
-        # A reader of the folder sees the whole report or none.
-        unfinished.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise BadInputError(f"the report can't be written ({error.strerror})", where=str(path)) from error
-    return path
+    return write_page("reconciliation.html", content, folder / f"reconciliation-{run.progress.as_of}-run-{run_id}.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,36 +158,3 @@ def _rows(session: Session, views: Sequence[BreakView]) -> list[_Row]:
         )
         for view in views
     ]
-
-
-@cache
-def _templates() -> Environment:
-    # Names and numbers in statements are a stranger's words: everything is escaped.
-    environment = Environment(
-        loader=PackageLoader("app.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "figure": figure,
-        "money": money,
-        "signed": signed,
-        "day": _day,
-        "moment": _moment,
-        "count": _count,
-    }
-    return environment
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

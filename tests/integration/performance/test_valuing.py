@@ -8,21 +8,12 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from app.performance import plan_valuation, value_due_accounts, value_due_groups
 from tests import factories as make
+from tests.integration.performance.valuing import add_rate, valued
 
 #: A Monday, and the Friday of that week has ended.
 FIRST = date(2026, 3, 2)
-NOW = datetime(2026, 3, 7, 1, tzinfo=UTC)
 DAYS = [FIRST + timedelta(days=number) for number in range(5)]
-
-
-def valued(session, now=NOW):
-    """Value all that is due."""
-    due = plan_valuation(session, now=now, at_once=100)
-    for first_id, last_id in due.accounts:
-        value_due_accounts(session, first_id, last_id, now=now)
-    value_due_groups(session, now=now)
 
 
 def on(day):
@@ -120,10 +111,7 @@ def test_what_rates_make_of_what_was_held_is_told_apart(session, account):
     make.price(session, share, DAYS[0], "10", currency="EUR")
     make.price(session, share, DAYS[1], "11", currency="EUR")
     for day, rate in zip(DAYS, ("1.10", "1.20", "1.20", "1.20", "1.20"), strict=True):
-        session.execute(
-            text("INSERT INTO fx_rates (currency, rate_date, rate, source) VALUES ('USD', :day, :rate, 'test')"),
-            {"day": day, "rate": Decimal(rate)},
-        )
+        add_rate(session, "USD", day, rate)
     make.book(session, account, as_of=FIRST, positions={share: "100"})
     valued(session)
     assert days(session, account, "value", "gain", "fx_gain")[:2] == [
@@ -241,10 +229,7 @@ def test_an_account_that_joins_a_group_brings_its_value_and_takes_it_along_when_
 def test_a_group_in_another_currency_gains_by_rates(session, account):
     make.book(session, account, as_of=FIRST, cash={"USD": "1100"})
     for day, rate in zip(DAYS, ("1.10", "1.00", "1.00", "1.00", "1.00"), strict=True):
-        session.execute(
-            text("INSERT INTO fx_rates (currency, rate_date, rate, source) VALUES ('USD', :day, :rate, 'test')"),
-            {"day": day, "rate": Decimal(rate)},
-        )
+        add_rate(session, "USD", day, rate)
     of_group = a_group(session, (account, EVER, FOREVER), currency="EUR")
     valued(session)
     assert of_group("value", "gain", "fx_gain", "residual")[:2] == [

@@ -1,7 +1,5 @@
 """The HTML report of a run: what a reader finds in it, and what a stranger's text can't do to it."""
 
-from html.parser import HTMLParser
-
 import pytest
 from sqlalchemy import text
 
@@ -10,43 +8,13 @@ from app.people import Person
 from app.reconciliation import assign, list_breaks, resolve
 from app.reports import newest_run, reconciliation, write_report
 from tests.integration.reports import morning
-
-
-class _Reader(HTMLParser):
-    """Gathers the text of a page, table rows as lines with | between cells, and every tag with its attributes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "rect"}:
-            self.open.append(tag)
-        self.text += {"tr": "\n", "td": " | ", "th": " | "}.get(tag, " ")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, "the page is not well-formed"
-        if tag in {"tr", "h2", "h3", "p"}:
-            self.text += "\n"
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.text += data.replace("\n", " ")
-
-    def lines(self) -> list[str]:
-        return [" ".join(line.split()) for line in self.text.splitlines() if line.strip()]
+from tests.integration.reports.reader import Reader
 
 
 @pytest.fixture
 def read(session, tmp_path):
-    def read(run_id: int) -> _Reader:
-        reader = _Reader()
+    def read(run_id: int) -> Reader:
+        reader = Reader()
         reader.feed(write_report(session, run_id, tmp_path / "reports", now=morning.NOW).read_text())
         assert reader.open == []
         return reader
@@ -54,7 +22,7 @@ def read(session, tmp_path):
     return read
 
 
-def row(reader: _Reader, *words: str) -> str:
+def row(reader: Reader, *words: str) -> str:
     """The one line that has all the words."""
     (line,) = [line for line in reader.lines() if all(word in line for word in words)]
     return line

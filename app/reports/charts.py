@@ -1,0 +1,136 @@
+"""Charts as SVG that stands in a page: text is text, and colours are the page's, so that they follow light and dark."""
+
+# ruff: noqa: PLC0415 (matplotlib takes half a second and 40 MB, which no worker needs that draws nothing)
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: What matplotlib draws with, and the page's variable that takes its place.
+_COLOURS: Final[Mapping[str, str]] = {
+    "#010203": "--ink", "#020304": "--soft", "#030405": "--line", "#040506": "--own", "#050607": "--other",
+    "#060708": "--less",
+}  # fmt: skip
+INK, SOFT, LINE, OWN, OTHER, LESS = _COLOURS
+_SIZE: Final = (9.0, 2.9)
+#: A line of more points than a screen has is drawn no better.
+_MOST_POINTS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line of a chart, (days,); NaN is a gap."""
+
+    name: str
+    values: NDArray[np.float64]
+    colour: str
+
+
+def line_chart(days: NDArray[np.datetime64], curves: Sequence[Curve], *, title: str) -> Markup:
+    """Return lines over days, each named at its end.
+
+    Args:
+        days: of all curves.
+        curves: what to draw.
+        title: for those who listen.
+    """
+    return _drawn(title, lambda axes: _lines(axes, days, curves))
+
+
+def area_chart(days: NDArray[np.datetime64], curve: Curve, *, title: str) -> Markup:
+    """Return shares below zero over days as an area that hangs from zero; arguments as of `line_chart`."""
+    return _drawn(title, lambda axes: _area(axes, days, curve))
+
+
+def _lines(axes: "Axes", days: NDArray[np.datetime64], curves: Sequence[Curve]) -> None:
+    ends = []
+    for curve in curves:
+        at = _thinned(curve.values)
+        axes.plot(days[at], curve.values[at], color=curve.colour, linewidth=1.4, solid_joinstyle="round")
+        known = np.flatnonzero(~np.isnan(curve.values))
+        if len(known):
+            ends.append((curve.values[known[-1]], days[known[-1]], curve))
+    # Names that would lie on each other are moved apart.
+    low, high = axes.get_ylim()
+    least = (high - low) * 0.075
+    ends.sort(key=lambda end: float(end[0]))
+    last = -np.inf
+    for value, day, curve in ends:
+        last = max(float(value), last + least)
+        axes.annotate(
+            curve.name, (day, last), xytext=(6, 0), textcoords="offset points", va="center", color=curve.colour,
+            annotation_clip=False,
+        )  # fmt: skip
+    axes.axhline(100, color=LINE, linewidth=0.8, zorder=0)
+
+
+def _area(axes: "Axes", days: NDArray[np.datetime64], curve: Curve) -> None:
+    at = _thinned(curve.values)
+    axes.fill_between(days[at], curve.values[at], 0, color=curve.colour, alpha=0.25, linewidth=0)
+    axes.plot(days[at], curve.values[at], color=curve.colour, linewidth=1)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.set_ylim(top=0)
+
+
+def _thinned(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return places of so many points as are seen: of each stretch the least and the most, so that no dip is lost."""
+    count = len(values)
+    if count <= _MOST_POINTS:
+        return np.arange(count)
+    places: set[int] = {0, count - 1}
+    for stretch in np.array_split(np.arange(count), _MOST_POINTS // 2):
+        known = stretch[~np.isnan(values[stretch])]
+        places |= {int(stretch[0])} if not len(known) else {
+            int(known[np.argmin(values[known])]), int(known[np.argmax(values[known])])
+        }  # fmt: skip
+    return np.array(sorted(places))
+
+
+def _drawn(title: str, draw: Any) -> Markup:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9, "text.color": INK}
+    with rc_context(settings):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.margins(x=0.01)
+        locator = AutoDateLocator(minticks=4, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=SOFT, length=0)
+        axes.spines[:].set_visible(False)
+        figure.patch.set_visible(False)
+        axes.patch.set_visible(False)
+        written = StringIO()
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    return _for_the_page(written.getvalue(), title)
+
+
+def _for_the_page(svg: str, title: str) -> Markup:
+    """Return what stands in a page: without what a file needs, of any width, and in the page's fonts and colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (?:height|width)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    # A page has several charts, and each name once.
+    own = re.sub(r"\W+", "-", title.lower())
+    svg = re.sub(r'((?: id="|href="#|url\(#))', rf"\1{own}-", svg)
+    for colour, variable in _COLOURS.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1))  # noqa: S704 (escaped)

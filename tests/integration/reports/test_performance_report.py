@@ -1,0 +1,113 @@
+"""The HTML report of a portfolio: what a reader finds in it, and what a stranger's text can't do to it."""
+
+import re
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+
+from app.calendars import business_days
+from app.errors import BadInputError
+from app.reports import METRICS, write_performance_report
+from tests import factories as make
+from tests.integration.performance.valuing import valued
+from tests.integration.reports.reader import Reader
+
+FIRST = date(2025, 12, 1)
+#: Business days up to Friday, 6 March 2026, of which the last week has no close.
+DAYS = business_days("XNYS", FIRST, date(2026, 3, 6))
+PRICED = DAYS[:-5]
+STRANGER = "<script>alert(1)</script> & Söhne"
+
+
+@pytest.fixture
+def read(session, tmp_path):
+    """An account of a share that rises by one a day and falls in January, beside a benchmark that stands still."""
+    account = make.account(session, "NORTH/1", name=STRANGER)
+    share, index = make.security(session, "SHARE", name="Share <b>of</b> all"), make.security(session, "INDEX")
+    for number, day in enumerate(PRICED):
+        price = 100 + number - (30 if day.month == 1 and day.day < 20 else 0)
+        make.price(session, share, day, str(price))
+        make.price(session, index, day, "50")
+    make.book(session, account, as_of=FIRST, positions={share: "10"}, cash={"USD": "250"})
+    make.trade(session, account, kind="deposit", amount=Decimal(500), trade_date=DAYS[7], settle_date=DAYS[7])
+    session.commit()
+    valued(session)
+    session.execute(
+        text("UPDATE portfolios SET benchmark_id = :index, due_from = '0001-01-01' WHERE account_id = :account"),
+        {"index": index, "account": account},
+    )
+    session.commit()
+    valued(session)
+    path = write_performance_report(session, "NORTH/1", tmp_path / "reports")
+    assert path.name == "performance-2026-03-06-NORTH_1.html"
+    assert list(path.parent.iterdir()) == [path]
+    page = path.read_text()
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    return reader, page
+
+
+def line_of(reader, *words):
+    (line,) = [line for line in reader.lines() if all(word in line for word in words)]
+    return line
+
+
+def test_it_says_what_the_account_is_worth_and_how_it_did(read):
+    reader, _ = read
+    last = 100 + len(PRICED) - 1
+    assert f"Value {10 * last + 750:,.2f}" in " ".join(reader.text.split())
+    assert line_of(reader, "SHARE", "Share <b>of</b> all").startswith(
+        f"| SHARE Share <b>of</b> all | {10 * last:,.2f} |"
+    )
+    assert "750.00" in line_of(reader, "cash USD")
+    # The return of each month, and of the year.
+    years = [line for line in reader.lines() if re.match(r"\| 202[56] ", line)]
+    assert [line[:6] for line in years] == ["| 2026", "| 2025"]
+    assert years[1].count("|") == 14
+
+
+def test_all_figures_are_there_with_what_they_are(read):
+    reader, _ = read
+    titles = {attributes["title"] for tag, attributes in reader.tags if tag == "abbr"}
+    assert titles == {metric.definition for metric in METRICS.values()}
+    assert "not defined" in line_of(reader, "| Beta")
+    assert "not defined" not in line_of(reader, "| Volatility")
+
+
+def test_charts_are_pictures_with_names_in_the_colours_of_the_page(read):
+    reader, page = read
+    charts = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert [chart["aria-label"] for chart in charts] == ["Growth of 100 in NORTH/1 and INDEX", "Drawdown"]
+    assert "var(--own)" in page
+    assert "var(--less)" in page
+    assert not re.search(r"#0[1-6]0[2-7]0[3-8]", page)
+    names = re.findall(r' id="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(names)
+
+
+def test_it_needs_nothing_else_and_a_name_can_do_nothing(read):
+    reader, page = read
+    assert STRANGER in reader.text
+    assert not [tag for tag, _ in reader.tags if tag in {"script", "link", "img", "iframe"}]
+    addresses = [
+        value for _, attributes in reader.tags for name, value in attributes.items() if name in {"src", "href"}
+    ]
+    assert all(address.startswith("#") for address in addresses)
+    assert "default-src 'none'" in page
+
+
+def test_figures_that_may_be_wrong_say_why(read):
+    reader, _ = read
+    assert line_of(reader, "the price of SHARE is old")
+    assert "Some figures may be wrong" in reader.text
+
+
+def test_what_has_no_figures_has_no_report(session, tmp_path):
+    make.account(session, "EMPTY")
+    session.commit()
+    with pytest.raises(BadInputError, match="no account and no group"):
+        write_performance_report(session, "EMPTY", tmp_path)
