@@ -12,6 +12,7 @@ from uuid import uuid4
 import typer
 from rich.text import Text
 
+from app.cli import performance_groups
 from app.cli.terminal import cell, output, plain_table
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ app = typer.Typer(
 )
 
 _MOST_DOUBTS = 20
+app.add_typer(performance_groups.app)
+app.command()(performance_groups.benchmark)
 
 
 class By(StrEnum):

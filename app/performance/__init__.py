@@ -5,6 +5,15 @@ from app.performance.history import Benchmark, History, portfolio_history
 from app.performance.metrics import compute_metrics
 from app.performance.parts import Breakdown, Part, PartsBy, break_down
 from app.performance.plan import Due, Valued, plan_valuation, value_due_accounts, value_due_groups
+from app.performance.portfolios import (
+    GroupView,
+    add_group,
+    join_group,
+    leave_group,
+    list_groups,
+    remove_member,
+    set_benchmark,
+)
 from app.performance.views import DoubtView, PortfolioView, SpanView, show_portfolio
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "Breakdown",
     "DoubtView",
     "Due",
+    "GroupView",
     "History",
     "Part",
     "PartsBy",
@@ -20,11 +30,17 @@ __all__ = [
     "Segment",
     "SpanView",
     "Valued",
+    "add_group",
     "attribute",
     "break_down",
     "compute_metrics",
+    "join_group",
+    "leave_group",
+    "list_groups",
     "plan_valuation",
     "portfolio_history",
+    "remove_member",
+    "set_benchmark",
     "show_portfolio",
     "value_due_accounts",
     "value_due_groups",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from app.calendars import business_days, last_ended_business_day
+from app.calendars import add_business_days, business_days, last_ended_business_day
 from app.database import read_columns
 from app.performance.days import MONEY, forget_days, store_days
 from app.performance.loading import load_rates
@@ -69,11 +69,12 @@ def _money(session: Session, group: Row[Any], days: Sequence[date]) -> dict[str,
     found = read_columns(session, _MEMBERS_DAYS, {**asked, "first": days[0], "last": days[-1]}, _MEMBER_DAYS)
     sums = {name: np.zeros(len(axis)) for name in MONEY}
     moved = np.zeros(len(axis))
+    next_day = add_business_days(group.calendar, days[-1], 1)
     for place, member in enumerate(members):
         own = _Member(axis, found, place)
         rate = rates[codes.index(member.currency)]
         is_in = (axis >= np.datetime64(member.valid_from)) & (axis <= np.datetime64(member.valid_to))
-        leaves = is_in & (axis == _last_of(axis, member.valid_to))
+        leaves = is_in & (axis == _last_of(axis, next_day, member.valid_to))
         was_in = np.append(False, is_in[:-1] & ~leaves[:-1])
         before = np.append(0.0, own.value[:-1])
         rate_before = np.append(np.nan, rate[:-1])
@@ -113,10 +114,10 @@ class _Member:
         }
 
 
-def _last_of(axis: NDArray[np.datetime64], valid_to: date) -> np.datetime64:
-    """Return the last business day up to one; NaT where it is not over yet."""
+def _last_of(axis: NDArray[np.datetime64], next_day: date, valid_to: date) -> np.datetime64:
+    """Return the last business day up to one; NaT where it is not among those of the axis, which `next_day` follows."""
     place = int(np.searchsorted(axis, np.datetime64(valid_to), "right")) - 1
-    is_over = valid_to <= axis[-1].item() and place >= 0
+    is_over = valid_to < next_day and place >= 0
     return np.datetime64(axis[place]) if is_over else np.datetime64("NaT")
 
 

@@ -126,6 +126,21 @@ def test_the_app_can_do_all_that_it_does(worker, celery_app, tmp_path: Path, mon
 
 
 @pytest.mark.usefixtures("as_role")
+def test_the_app_can_keep_groups_and_benchmarks():
+    with session_scope() as session:
+        make.account(session, "NORTH")
+        make.security(session, "INDEX")
+    for words in (
+        "groups add FAMILY --name Family --currency USD --calendar XNYS",
+        "groups join FAMILY NORTH",
+        "groups leave FAMILY NORTH --on 2026-03-10",
+        "groups remove FAMILY NORTH",
+        "benchmark NORTH INDEX",
+    ):
+        succeed("performance", *words.split())
+
+
+@pytest.mark.usefixtures("as_role")
 @pytest.mark.parametrize(
     "statement",
     [

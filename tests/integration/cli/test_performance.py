@@ -1,0 +1,106 @@
+"""`performance`: figures, groups and benchmarks, as people see and change them."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from app.performance import plan_valuation, value_due_accounts
+from tests import factories as make
+from tests.integration.cli.commands import line, lines, run
+
+FIRST, SECOND = date(2026, 3, 2), date(2026, 3, 3)
+NOW = datetime(2026, 3, 4, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def north(session):
+    """An account that bought PINE at 10 and sold some at 12; EAST bought OAK of which no price is known."""
+    north, east = make.account(session, "NORTH"), make.account(session, "EAST", name="A\x1b[2J")
+    pine, oak = make.security(session, "PINE"), make.security(session, "OAK")
+    for day, amount in ((FIRST, "10"), (SECOND, "12.5")):
+        make.price(session, pine, day, amount)
+    for account, security, day, kind, quantity, amount in (
+        (north, pine, FIRST, "buy", "1000", "-10000.25"),
+        (north, pine, SECOND, "buy", "500", "-6000"),
+        (north, pine, SECOND, "sell", "-300", "3600"),
+        (east, oak, FIRST, "buy", "7", "-70"),
+    ):
+        make.trade(
+            session, account, security_id=security, kind=kind, trade_date=day, settle_date=day,
+            quantity=Decimal(quantity), amount=Decimal(amount),
+        )  # fmt: skip
+    make.book(session, north, as_of=FIRST, positions={pine: "1000"}, cash={"USD": "2400"})
+    make.book(session, north, as_of=SECOND, positions={pine: "1200"}, cash={"USD": "0"})
+    make.book(session, east, as_of=SECOND, positions={oak: "7"})
+    session.commit()
+    return north
+
+
+def test_figures_are_shown_for_each_span_with_why_they_may_be_wrong(session, north):
+    refused = run("performance", "show", "NORTH")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "NORTH: there is no account and no group of this code" in refused.stderr
+    due = plan_valuation(session, now=NOW, at_once=100)
+    for first_id, last_id in due.accounts:
+        value_due_accounts(session, first_id, last_id, now=NOW)
+    session.commit()
+
+    done = run("performance", "show", "NORTH")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = lines(done.stdout)
+    assert told[0] == "NORTH, NORTH: 15,000.00 USD on 2026-03-03"
+    assert line(done.stdout, "net return").split()[-1] == "20.97%"
+    assert json.loads(run("performance", "show", "NORTH", "--json").stdout)["spans"][-1]["figures"]["beta"] is None
+
+    doubted = run("performance", "show", "EAST")
+    assert doubted.returncode == 0
+    assert lines(doubted.stdout) == [
+        "EAST, A\\x1b[2J: of unknown value on 2026-03-03",
+        "It has no day with a return yet.",
+    ]
+
+
+def jobs(session):
+    session.rollback()
+    return [row[0] for row in make.rows(session, "SELECT task FROM jobs WHERE state = 'waiting' ORDER BY id")]
+
+
+def test_a_valuation_is_asked_for(session, broker):
+    assert run("performance", "update").returncode == 0
+    assert jobs(session) == ["app.tasks.analytics.value_portfolios"]
+
+
+def test_a_group_is_kept_and_each_change_has_its_figures_computed_anew(session, north, broker):
+    assert run("performance", "groups", "list").stdout == "There is no group.\n"
+    family = ("performance", "groups", "add", "FAMILY", "--name", "The family", "--calendar", "XNYS", "--currency")
+    refused = run(*family, "DOLLARS")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "group FAMILY: 'DOLLARS' is no active ISO 4217 code" in refused.stderr
+    assert run(*family, "USD").stdout == "Group FAMILY is there, in USD and on the business days of XNYS.\n"
+    assert jobs(session) == []
+
+    joined = run("performance", "groups", "join", "FAMILY", "NORTH", "--from", "2026-03-02")
+    assert lines(joined.stdout)[0] == "Account NORTH is in group FAMILY from 2026-03-02 on."
+    assert lines(joined.stdout)[1].endswith("has its figures computed anew.")
+    again = run("performance", "groups", "join", "FAMILY", "NORTH")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "which shares days with always" in again.stderr
+    left = run("performance", "groups", "leave", "FAMILY", "NORTH", "--on", "2026-03-03")
+    assert lines(left.stdout)[0] == (
+        "Account NORTH is in group FAMILY from 2026-03-02 to 2026-03-03; it was from 2026-03-02 on."
+    )
+    assert run("performance", "benchmark", "FAMILY", "PINE").stdout.startswith("FAMILY is compared with PINE.\n")
+    assert lines(run("performance", "groups", "list").stdout) == [
+        "group name currency calendar benchmark account in it",
+        "FAMILY The family USD XNYS PINE NORTH from 2026-03-02 to 2026-03-03",
+    ]
+    assert len(jobs(session)) == 3
+
+    removed = run("performance", "groups", "remove", "FAMILY", "NORTH")
+    assert lines(removed.stdout)[0].startswith("Account NORTH is not in group FAMILY any more;")
+    assert run("performance", "benchmark", "FAMILY", "--none").stdout.startswith("FAMILY is compared with nothing.\n")
+    assert run("performance", "benchmark", "FAMILY", "--none").stdout == "FAMILY is compared with nothing, as before.\n"
+    assert run("performance", "benchmark", "FAMILY").returncode == 2
+    assert len(jobs(session)) == 5
