@@ -2,6 +2,7 @@
 
 from app.performance.attribution import AttributionView, Segment, attribute
 from app.performance.history import Benchmark, History, portfolio_history
+from app.performance.lots import Gains, OpenLot, PortfolioLots, PositionLots, Sale, portfolio_lots
 from app.performance.metrics import compute_metrics
 from app.performance.parts import Breakdown, Part, PartsBy, break_down
 from app.performance.plan import Due, Valued, plan_valuation, value_due_accounts, value_due_groups
@@ -22,11 +23,16 @@ __all__ = [
     "Breakdown",
     "DoubtView",
     "Due",
+    "Gains",
     "GroupView",
     "History",
+    "OpenLot",
     "Part",
     "PartsBy",
+    "PortfolioLots",
     "PortfolioView",
+    "PositionLots",
+    "Sale",
     "Segment",
     "SpanView",
     "Valued",
@@ -39,6 +45,7 @@ __all__ = [
     "list_groups",
     "plan_valuation",
     "portfolio_history",
+    "portfolio_lots",
     "remove_member",
     "set_benchmark",
     "show_portfolio",

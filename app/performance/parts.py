@@ -1,7 +1,5 @@
 """What a portfolio consists of, and what each part of it gained over a span: by security, asset class or currency."""
 
-# ruff: noqa: S608 (of names and queries that stand here)
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date

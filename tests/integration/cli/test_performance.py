@@ -1,4 +1,4 @@
-"""`performance`: figures, groups and benchmarks, as people see and change them."""
+"""`performance`: figures, lots, groups and benchmarks, as people see and change them."""
 
 import json
 from datetime import UTC, date, datetime
@@ -62,6 +62,51 @@ def test_figures_are_shown_for_each_span_with_why_they_may_be_wrong(session, nor
     ]
 
 
+def test_lots_are_shown_with_what_was_won(north):
+    done = run("performance", "lots", "NORTH", COLUMNS="100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert lines(done.stdout) == [
+        "NORTH, NORTH: lots on 2026-03-03, first in, first out, in USD",
+        "",
+        "What is held",
+        "security account acquired quantity cost value price gain fx gain",
+        "PINE NORTH 2 lots 1,200 13,000.18 15,000.00 1,999.82 0.00",
+        "2026-03-02 700 7,000.18",
+        "2026-03-03 500 6,000.00",
+        "all 13,000.18 15,000.00 1,999.82 0.00",
+        "",
+        "What was sold",
+        "security account last sold price gain fx gain whole gain",
+        "PINE NORTH 2026-03-03 599.92 0.00 599.92",
+        "all 599.92 0.00 599.92",
+    ]
+
+
+def test_lots_at_average_cost_and_of_an_earlier_day(north):
+    average = run("performance", "lots", "NORTH", "--method", "average").stdout
+    assert line(average, "PINE", "1,200").split()[2:5] == ["1,200", "12,800.20", "15,000.00"]
+    earlier = run("performance", "lots", "NORTH", "--as-of", "2026-03-02").stdout
+    assert line(earlier, "PINE").split()[2:] == ["2026-03-02", "1,000", "10,000.25", "10,000.00", "-0.25", "0.00"]
+    assert "What was sold" not in earlier
+
+
+def test_lots_that_are_not_known_say_why(north):
+    done = run("performance", "lots", "EAST")
+    assert done.returncode == 1
+    assert line(done.stdout, "OAK EAST") == "OAK EAST 2026-03-02 7 70.00 not known not known not known"
+    assert "Not known, for" in done.stdout
+    assert "7 OAK in EAST can't be valued: there is no price of it of the year up to 2026-03-03" in done.stdout
+    assert "\x1b" not in done.stdout
+
+    told = run("performance", "lots", "EAST", "--json")
+    assert told.returncode == 1
+    found = json.loads(told.stdout)
+    assert found["sums"] == {"cost": "70", "value": None, "unrealised": None, "realised": {"price": "0", "fx": "0"}}
+    (position,) = found["positions"]
+    assert position["lots"] == [{"acquired": "2026-03-02", "quantity": "7", "cost": "70", "base_cost": "70"}]
+
+
 def jobs(session):
     session.rollback()
     return [row[0] for row in make.rows(session, "SELECT task FROM jobs WHERE state = 'waiting' ORDER BY id")]
@@ -97,6 +142,7 @@ def test_a_group_is_kept_and_each_change_has_its_figures_computed_anew(session, 
         "FAMILY The family USD XNYS PINE NORTH from 2026-03-02 to 2026-03-03",
     ]
     assert len(jobs(session)) == 3
+    assert line(run("performance", "lots", "FAMILY").stdout, "PINE", "1,200").startswith("PINE NORTH 2 lots")
 
     removed = run("performance", "groups", "remove", "FAMILY", "NORTH")
     assert lines(removed.stdout)[0].startswith("Account NORTH is not in group FAMILY any more;")
