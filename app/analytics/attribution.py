@@ -1,20 +1,24 @@
 """Why a portfolio did better or worse than its benchmark: `perfattr` for arrays, and what it leaves to its callers.
 
-pandas is in here alone. docs/conventions.md says the rules to people who read the figures.
+pandas is in here alone, and waits until something is attributed: importing it takes half a second.
+docs/conventions.md says the rules to people who read the figures.
 """
+
+# ruff: noqa: PLC0415 (perfattr and pandas: see above)
 
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-import pandas as pd
-import perfattr
 from numpy.typing import ArrayLike, NDArray
 
 from app.errors import BadInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 _Result = TypeVar("_Result")
@@ -43,12 +47,12 @@ class Linking(StrEnum):
 
 
 _METHODS: Final = {
-    AttributionMethod.BRINSON_FACHLER: perfattr.AttributionMethod.BRINSON_FACHLER_THREE_EFFECT,
-    AttributionMethod.BRINSON_HOOD_BEEBOWER: perfattr.AttributionMethod.BRINSON_HOOD_BEEBOWER_THREE_EFFECT,
+    AttributionMethod.BRINSON_FACHLER: "BRINSON_FACHLER_THREE_EFFECT",
+    AttributionMethod.BRINSON_HOOD_BEEBOWER: "BRINSON_HOOD_BEEBOWER_THREE_EFFECT",
 }
 _LINKINGS: Final = {
-    Linking.CARINO: perfattr.EffectLinkingMethod.CARINO,
-    Linking.MENCHERO: perfattr.EffectLinkingMethod.MENCHERO,
+    Linking.CARINO: "CARINO",
+    Linking.MENCHERO: "MENCHERO",
 }
 
 
@@ -142,12 +146,14 @@ def attribute_returns(
         return Attribution(effects, effects, np.nan, np.nan)
     _check_sums(weights, "the portfolio's weights")
     _check_sums(weights_b, "the benchmark's weights")
+    import perfattr
+
     result = _quietly(
         lambda: perfattr.calculate_attribution(
             _performance(weights, returns),
             _performance(weights_b, returns_b),
-            method=_METHODS[method],
-            effect_linking_method=_LINKINGS[linking],
+            method=perfattr.AttributionMethod[_METHODS[method]],
+            effect_linking_method=perfattr.EffectLinkingMethod[_LINKINGS[linking]],
             reconciliation_tolerance=_TOLERANCE * max(1.0, *growths),
         )
     )
@@ -234,6 +240,8 @@ def attribute_currencies(
     ):
         _check_sums(each, name)
     local = cash[:, currencies]
+    import perfattr
+
     result = _quietly(
         lambda: perfattr.calculate_currency_attribution(
             _markets(weights, returns, local),
@@ -282,7 +290,9 @@ def _periods(shape: tuple[int, ...], name: str) -> dict[str, Any]:
     return {"from_date": days, "thru_date": days, name: np.tile([f"{each:06}" for each in range(segments)], periods)}
 
 
-def _performance(weights: FloatArray, returns: FloatArray) -> pd.DataFrame:
+def _performance(weights: FloatArray, returns: FloatArray) -> "pd.DataFrame":
+    import pandas as pd
+
     # What perfattr attributes are the contributions: returns are none it would take (a total loss), and not needed.
     present = np.where(weights == 0, _NO_WEIGHT, weights).ravel()
     return pd.DataFrame(
@@ -296,7 +306,9 @@ def _performance(weights: FloatArray, returns: FloatArray) -> pd.DataFrame:
     )
 
 
-def _markets(weights: FloatArray, returns: FloatArray, cash: FloatArray) -> pd.DataFrame:
+def _markets(weights: FloatArray, returns: FloatArray, cash: FloatArray) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame(
         {
             **_periods(weights.shape, "market_identifier"),
@@ -307,7 +319,9 @@ def _markets(weights: FloatArray, returns: FloatArray, cash: FloatArray) -> pd.D
     )
 
 
-def _currencies(exposures: FloatArray, returns: FloatArray) -> pd.DataFrame:
+def _currencies(exposures: FloatArray, returns: FloatArray) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame(
         {
             **_periods(exposures.shape, "currency_identifier"),
@@ -317,12 +331,14 @@ def _currencies(exposures: FloatArray, returns: FloatArray) -> pd.DataFrame:
     )
 
 
-def _column(frame: pd.DataFrame, name: str) -> FloatArray:
+def _column(frame: "pd.DataFrame", name: str) -> FloatArray:
     return np.asarray(frame[name], np.float64)
 
 
 def _quietly(calculate: Callable[[], _Result]) -> _Result:
     """Compute without the warnings that pandas has for those who write its code."""
+    import perfattr
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""`python -m app performance parts|attribution`: what a portfolio consists of, and why it did better than another one."""
+"""`python -m app performance parts|attribution`: what a portfolio consists of, and what made it better than another."""
 
 # ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
 

@@ -284,7 +284,7 @@ def _sale(part: Realised) -> Sale:
 def _load_prices(session: Session, security_ids: Sequence[int], day: date) -> dict[int, _Price]:
     """Return the last close of each security that has one; a close holds over a split, in the new units."""
     oldest = timedelta(days=OLDEST_PRICE_DAYS - 1)
-    held = prices_as_of(session, [(security_id, day) for security_id in security_ids], oldest=oldest)
+    held = prices_as_of(session, security_ids, [day] * len(security_ids), oldest=oldest)
     prices = {
         security_id: _Price(price.price, price.currency, price.price_date)
         for security_id, price in zip(security_ids, held.rows(), strict=True)

@@ -101,16 +101,17 @@ def _drawn(title: str, draw: Any) -> Markup:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9, "text.color": INK}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9, "text.color": INK}
     with rc_context(settings):
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         draw(axes)
         axes.margins(x=0.01)
-        locator = AutoDateLocator(minticks=4, maxticks=9)
+        locator: Any = AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        formatter: Any = ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(formatter)
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.tick_params(colors=SOFT, length=0)

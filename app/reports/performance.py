@@ -126,7 +126,7 @@ def _gather(session: Session, view: PortfolioView, now: datetime) -> _Content:
         tiles=_tiles(view),
         growth=_growth_chart(view, history),
         drawdown=area_chart(history.days, Curve("", history.drawdown, LESS), title="Drawdown"),
-        benchmark=history.benchmark and (history.benchmark.name or history.benchmark.code),
+        benchmark=None if history.benchmark is None else history.benchmark.name or history.benchmark.code,
         years=_years(history),
         allocations=[_allocation(session, view, *kind) for kind in _ALLOCATIONS] if view.spans else [],
         metrics=METRICS,

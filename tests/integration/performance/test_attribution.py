@@ -35,8 +35,12 @@ def securities(session):
 def accounts(session, securities):
     """NORTH holds the good share and more of shares, MODEL half of each asset class; NORTH trades and pays a fee."""
     north, model = make.account(session, "NORTH"), make.account(session, "MODEL")
-    make.book(session, north, as_of=FIRST, positions={securities["GOOD"]: "70", securities["BONDS"]: "2"}, cash={"USD": "100"})
-    make.book(session, model, as_of=FIRST, positions={securities["BAD"]: "50", securities["BONDS"]: "5"}, cash={"USD": "0"})
+    make.book(
+        session, north, as_of=FIRST, positions={securities["GOOD"]: "70", securities["BONDS"]: "2"}, cash={"USD": "100"}
+    )
+    make.book(
+        session, model, as_of=FIRST, positions={securities["BAD"]: "50", securities["BONDS"]: "5"}, cash={"USD": "0"}
+    )
 
     def trade(day, kind, amount, **values):
         moved = {"trade_date": DAYS[day], "settle_date": DAYS[day], "amount": Decimal(amount), **values}
@@ -87,7 +91,7 @@ def test_a_fee_out_of_hardly_any_cash_is_no_return_of_cash(session, securities):
     valued(session)
     found = attribute(session, "NORTH", "MODEL")
     assert found.rest == pytest.approx(found.net_return - found.against_return, rel=0.1)
-    assert all(abs(segment.selection) + abs(segment.interaction) < 1e-9 for segment in found.segments)  # noqa: PLR2004
+    assert all(abs(segment.selection) + abs(segment.interaction) < 1e-9 for segment in found.segments)
 
 
 def test_what_began_later_can_not_be_compared_with(session, accounts, securities):

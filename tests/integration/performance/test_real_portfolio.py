@@ -1,4 +1,4 @@
-"""Real closing prices of years, from the prices' table to the stored figures and the page: they are those of the arrays."""
+"""Real closing prices of years, from their table to the stored figures and the page: they are those of the arrays."""
 
 import csv
 import gzip
@@ -42,9 +42,11 @@ def account(session, prices):
     ids = [make.security(session, name, name=name) for name in [*names, "INDEX"]]
     session.execute(text("SELECT make_price_months(:first, :last)"), {"first": days[0], "last": days[-1]})
     columns = np.hstack([closes, of_index])
-    with session.connection().connection.cursor().copy(
-        "COPY prices (security_id, price_date, version, price, currency, source) FROM STDIN"
-    ) as copy:
+    with (
+        session.connection()
+        .connection.cursor()
+        .copy("COPY prices (security_id, price_date, version, price, currency, source) FROM STDIN") as copy
+    ):
         for day, row in zip(days, columns, strict=True):
             for security_id, close in zip(ids, row.tolist(), strict=True):
                 copy.write_row((security_id, day, 1, close, "USD", "test"))
@@ -82,7 +84,9 @@ def test_stored_figures_and_the_page_are_those_of_the_arrays(session, account, p
 
     found = break_down(session, "TWENTY", by=PartsBy.SECURITY)
     gains = dict(zip(names, (closes[-1] - closes[0]) * units, strict=True))
-    assert {part.label: part.gain for part in found.parts} == pytest.approx({**gains, "cash USD": 0}, rel=1e-9, abs=1e-9)
+    assert {part.label: part.gain for part in found.parts} == pytest.approx(
+        {**gains, "cash USD": 0}, rel=1e-9, abs=1e-9
+    )
     assert sum(part.contribution or 0 for part in found.parts) == pytest.approx(values[-1] / values[0] - 1, rel=1e-11)
     assert len(days) == len(history.days)
 
