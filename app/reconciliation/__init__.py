@@ -13,6 +13,7 @@ from app.reconciliation.breaks import (
 )
 from app.reconciliation.compare import ShardCounts
 from app.reconciliation.coverage import OUTCOMES, Coverage, Lack, run_coverage
+from app.reconciliation.identity import IdentityFailure, identity_breaks, settle_identity_breaks
 from app.reconciliation.runs import (
     RunProgress,
     fail_shard,
@@ -33,6 +34,7 @@ __all__ = [
     "BreakView",
     "BucketCount",
     "Coverage",
+    "IdentityFailure",
     "Lack",
     "RunProgress",
     "ShardCounts",
@@ -44,6 +46,7 @@ __all__ = [
     "comment",
     "count_breaks_by_age",
     "fail_shard",
+    "identity_breaks",
     "list_breaks",
     "list_sign_offs",
     "reconcile_account",
@@ -51,6 +54,7 @@ __all__ = [
     "resolve",
     "run_coverage",
     "run_progress",
+    "settle_identity_breaks",
     "show_break",
     "sign_off_run",
     "signed_runs",

@@ -27,6 +27,7 @@ KINDS = {
     "transaction": "transaction",
     "stale_statement": "stale statement",
     "missing_statement": "missing statement",
+    "identity": "valuation identity",
 }
 
 
@@ -186,6 +187,8 @@ def explain(explanations: Sequence[Mapping[str, Any]], remainder: Decimal | None
     """Say in words why a difference is expected, and on which rows that rests; or what is known of it, if it is not."""
     if "expected" in evidence:
         return _overdue(evidence)
+    if "identity" in evidence:
+        return _identity(evidence["identity"])
     texts = [_reason(explanation) for explanation in explanations]
     if texts and remainder:
         accounted = sum((Decimal(explanation.get("amount", 0)) for explanation in explanations), Decimal(0))
@@ -255,6 +258,12 @@ def _overdue(evidence: Mapping[str, Any]) -> str:
     return f"expected {evidence['expected']}, {newest}{held}"
 
 
+def _identity(failure: Mapping[str, Any]) -> str:
+    first, last, days = (failure[name] for name in ("first_day", "last_day", "days"))
+    when = f"on {first}" if days == 1 else f"on {days:,} days from {first} to {last}"
+    return f"what the book has more than its transactions come to, {when}"
+
+
 def _select_breaks() -> Any:
     return (
         select(
@@ -310,6 +319,8 @@ def _what(row: Row[Any]) -> str:
         return "statement"
     if row.subject.startswith("currency:"):
         return f"cash {row.currency}"
+    if row.subject.startswith("valuation:"):
+        return f"valuation {row.currency}"
     named = [stated["name"] for stated in row.evidence.get("statement_rows", []) if stated.get("name")]
     scheme, _, identifier = row.subject.partition(":")
     return f"{scheme} {identifier}" + (f" ({named[0]})" if named else "")

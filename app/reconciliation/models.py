@@ -157,14 +157,15 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     custodian_account_id: Mapped[int]
     account_id: Mapped[int] = mapped_column(index=True)
     #: What it is about: security:<id>, <scheme>:<identifier> of a security unknown here, currency:<code>, statement,
-    #: book:<reference> or custodian:<reference> of a transaction.
+    #: book:<reference> or custodian:<reference> of a transaction, valuation:<id of the account>.
     subject: Mapped[str]
     kind: Mapped[str]
     #: open, assigned (to `assignee`), explained, resolved, written_off, or closed.
     state: Mapped[str]
     security_id: Mapped[int | None]
     currency: Mapped[str | None]
-    #: Figures on trade-date basis; theirs - ours. NULL where a side says nothing.
+    #: Figures on trade-date basis; theirs - ours. NULL where a side says nothing. Of a valuation no side has a figure;
+    #: the difference is what the book has more than its transactions come to.
     ours: Mapped[Decimal | None]
     theirs: Mapped[Decimal | None]
     difference: Mapped[Decimal | None]
@@ -184,10 +185,11 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
     evidence: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     #: The login of the person who looks after it.
     assignee: Mapped[str | None]
-    #: The date that was compared.
+    #: The date that was compared, or the last day that was valued.
     as_of: Mapped[date]
     #: The date at which it opened, from which its age counts.
     opened_as_of: Mapped[date]
+    #: The runs that found it; of a valuation, which no run finds, the newest that had looked at the account by then.
     first_run_id: Mapped[int]
     last_run_id: Mapped[int] = mapped_column(index=True)
     opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -198,7 +200,7 @@ class Break(Base, app_may={"INSERT", "UPDATE"}):
         CheckConstraint(
             "kind IN ('missing_at_custodian', 'missing_in_book', 'quantity', 'cash', 'unknown_security',"
             " 'ambiguous_security', 'transaction_missing_at_custodian', 'transaction_missing_in_book', 'transaction',"
-            " 'stale_statement', 'missing_statement')",
+            " 'stale_statement', 'missing_statement', 'identity')",
             name="kind",
         ),
         CheckConstraint(
@@ -220,9 +222,10 @@ class BreakEvent(Base, app_may={"INSERT"}):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     break_id: Mapped[int] = mapped_column(ForeignKey("breaks.id"), index=True)
+    #: NULL of what people did, and of what a valuation found.
     run_id: Mapped[int | None] = mapped_column(index=True)
     happened_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    #: The login of the person who did it; of what a run did, the database login of the worker.
+    #: The login of the person who did it; of what a run or a valuation did, the database login of the worker.
     actor: Mapped[str] = mapped_column(server_default=text("session_user"))
     #: The database login that it was written with.
     db_user: Mapped[str] = mapped_column(server_default=text("session_user"))

@@ -303,6 +303,8 @@ gone AS (
     ) AS known
     WHERE b.id = known.id
         AND CASE
+            -- No run looks for it: a valuation finds it, and finds that it is gone.
+            WHEN b.kind = 'identity' THEN FALSE
             WHEN b.subject = 'statement' THEN r.outcome <> 'already_newer'
             WHEN b.kind = 'cash' THEN r.outcome = 'compared' AND EXISTS (
                 SELECT FROM statement_cash AS c

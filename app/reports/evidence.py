@@ -67,6 +67,8 @@ def describe_evidence(
     if "ours_settled" in evidence:
         facts.append(Fact("ours, settled", figure(evidence["ours_settled"])))
     facts += [Fact(_side(evidence[part]), _row(evidence[part], files)) for part in _TRANSACTIONS if part in evidence]
+    if "identity" in evidence:
+        facts += [Fact("residual", words) for words in _residuals(evidence["identity"])]
     facts += [
         Fact(explanation["kind"].replace("_", " "), _row(row, files))
         for explanation in explanations
@@ -109,6 +111,15 @@ def _row(row: Mapping[str, Any], files: Mapping[int, str]) -> str:
         moved.append(f"{figure(row['a_unit'])} a unit")
     where = f" ({_file(row['statement_id'], files)}, line {row['line']})" if "statement_id" in row else ""
     return ": ".join(part for part in (" ".join(what), ", ".join(moved)) if part) + where
+
+
+def _residuals(failure: Mapping[str, Any]) -> list[str]:
+    """Say of each day what its end has more than its start, flows and gains come to."""
+    named = [f"{signed(row['amount'])} on {row['day']}" for row in failure["residuals"]]
+    more = failure["days"] - len(named)
+    if more:
+        named.append(f"and {more:,} more day{'' if more == 1 else 's'} to {failure['last_day']}")
+    return named
 
 
 def _valuation(valuation: Mapping[str, Any]) -> str:

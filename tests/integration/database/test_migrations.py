@@ -322,3 +322,13 @@ def test_of_a_figure_that_was_doubted_more_than_once_one_stays_when_that_is_take
     assert [tuple(row) for row in kept] == [(2, "accepted"), (6, "cleared")]
     session.rollback()
     upgrade(engine)
+
+
+def test_breaks_of_a_kind_that_a_release_before_does_not_know_go_with_their_history(session, engine):
+    account = make.account(session)
+    make.a_break(session, account, kind="identity", subject=f"valuation:{account}")
+    stays = make.a_break(session, account)
+    session.commit()
+    downgrade(engine, "0019")
+    assert make.rows(session, "SELECT id FROM breaks") == [(stays,)]
+    assert make.rows(session, "SELECT break_id FROM break_events") == [(stays,)]
