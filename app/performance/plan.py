@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.calendars import last_ended_business_day
 from app.performance.groups import value_groups
+from app.performance.identity import settle_identity
 from app.performance.metrics import compute_metrics
 from app.performance.valuing import value_accounts
 
@@ -65,7 +66,9 @@ def plan_valuation(session: Session, *, now: datetime, at_once: int) -> Due:
 
 
 def value_due_accounts(session: Session, first_id: int, last_id: int, *, now: datetime) -> Valued:
-    """Value the accounts that are due, compute their figures, and have their groups follow.
+    """Value the accounts that are due, raise breaks where they don't add up, and compute their figures.
+
+    Their groups follow.
 
     Args:
         session: a transaction; a portfolio that another one works on is left to that.
@@ -74,7 +77,9 @@ def value_due_accounts(session: Session, first_id: int, last_id: int, *, now: da
         now: the time (aware).
     """
     ids = session.scalars(_CLAIM, {"first_id": first_id, "last_id": last_id, "are_groups": False}).all()
-    return _valued(session, ids, value_accounts(session, ids, now=now), now=now)
+    changed = value_accounts(session, ids, now=now)
+    settle_identity(session, ids)
+    return _valued(session, ids, changed, now=now)
 
 
 def value_due_groups(session: Session, *, now: datetime) -> Valued:

@@ -134,7 +134,7 @@ _METRICS = text(
 )
 
 #: What was found when values were computed, and what is open now: prices in quarantine, and breaks that nothing
-#: explains, of the account or of those in the group.
+#: explains, of the account or of those in the group. The break of an identity is of what is marked as that.
 _DOUBTS = text(
     """
     WITH of_portfolio AS (
@@ -161,7 +161,7 @@ _DOUBTS = text(
         UNION ALL
         SELECT 'unexplained_break', b.subject, b.opened_as_of, b.as_of
         FROM of_portfolio AS o
-        JOIN breaks AS b ON b.account_id = o.account_id AND b.state IN ('open', 'assigned')
+        JOIN breaks AS b ON b.account_id = o.account_id AND b.state IN ('open', 'assigned') AND b.kind <> 'identity'
             AND b.opened_as_of <= o.valid_to AND b.as_of >= o.valid_from
     )
     SELECT

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.book import note_changes
 from app.book.models import ValuationChange
 from app.performance import plan_valuation, value_due_accounts, value_due_groups
+from app.reconciliation.models import RunAccount
 from tests import factories as make
 
 FIRST = date(2026, 3, 2)
@@ -38,6 +39,22 @@ RATES = some.tuples(some.just("rate"), some.integers(0, 9), DAY)
 FACTS = some.lists(PRICES | BOOKS | TRADES | SPLITS | RATES, max_size=25)
 
 
+_BREAKS = text(
+    """
+    SELECT
+        b.state, b.difference, CAST(b.evidence #>> '{identity,days}' AS bigint) AS break_days,
+        count(d.day) FILTER (WHERE abs(d.residual) >= 0.005) AS days,
+        sum(round(CAST(d.residual AS numeric), 2)) FILTER (WHERE abs(d.residual) >= 0.005) AS amount,
+        count(d.day) FILTER (WHERE d.residual IS NULL) AS unknown_days
+    FROM portfolios AS p
+    LEFT JOIN portfolio_days AS d ON d.portfolio_id = p.id
+    LEFT JOIN breaks AS b ON b.account_id = p.account_id
+    WHERE p.account_id IS NOT NULL
+    GROUP BY b.id, p.id
+    """
+)
+
+
 class World:
     """Two accounts in a group, three securities (one in euros), and what becomes known of them."""
 
@@ -54,6 +71,14 @@ class World:
             ),
             {"code": f"group-{make._numbers.__next__()}", "benchmark": self.securities[0]},
         ).scalar_one()
+        run_id = make.run(session)
+        for account in self.accounts:
+            session.execute(
+                insert(RunAccount).values(
+                    run_id=run_id, account_id=account, group_id=account, outcome="no_statement",
+                    custodian_account_id=make.custodian_account(session, account),
+                )
+            )  # fmt: skip
         session.execute(
             text(
                 "INSERT INTO portfolio_members (portfolio_id, account_id, valid_from) VALUES (:id, :one, '0001-01-01'),"
@@ -126,6 +151,16 @@ class World:
             value_due_accounts(self.session, first_id, last_id, now=now)
         value_due_groups(self.session, now=now)
         assert not make.rows(self.session, "SELECT 1 FROM portfolios WHERE due_from IS NOT NULL")
+        self.breaks_are_what_is_marked()
+
+    def breaks_are_what_is_marked(self) -> None:
+        """An account's break is of the days that are marked; one of no marked day has one that is not known."""
+        for row in self.session.execute(_BREAKS):
+            if row.days:
+                assert row.state == "open", row
+                assert (row.break_days, row.difference) == (row.days, row.amount)
+            else:
+                assert row.state in {None, "closed"} or row.unknown_days, row
 
     def state(self):
         found = {}
