@@ -84,8 +84,10 @@ def _money(session: Session, group: Row[Any], days: Sequence[date]) -> dict[str,
         joins = is_in & ~was_in
         # The first day has a value and nothing else.
         joins[0] = False
-        sums["inflow"] += np.where(joins, worth_before, 0.0)
-        sums["outflow"] += np.where(leaves, worth, 0.0)
+        # An account that is worth less than nothing takes out when it joins, and brings when it leaves.
+        brought, taken = np.where(joins, worth_before, 0.0), np.where(leaves, worth, 0.0)
+        sums["inflow"] += np.maximum(brought, 0.0) + np.maximum(-taken, 0.0)
+        sums["outflow"] += np.maximum(taken, 0.0) + np.maximum(-brought, 0.0)
         for name in ("inflow", "outflow", "income", "fees", "residual"):
             sums[name] += np.where(is_in, _product(own.figures[name], rate), 0.0)
         moved += np.where(is_in, _product(own.figures["transferred_in"] - own.figures["transferred_out"], rate), 0.0)

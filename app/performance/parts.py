@@ -12,7 +12,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from app.analytics import Valuation, exposures, link_contributions, link_returns, time_weighted, value_lines
-from app.calendars import business_days
+from app.calendars import add_business_days, business_days
 from app.errors import BadInputError
 from app.performance.loading import Holdings, Start, load_holdings
 
@@ -166,6 +166,7 @@ def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
     axis = np.array(business_days(subject.calendar, subject.first_day, subject.as_of), "datetime64[D]")
     asked = {"portfolio_id": subject.portfolio_id, "first": subject.first_day, "last": subject.as_of}
     members = session.execute(_MEMBERS, asked).all()
+    next_day = add_business_days(subject.calendar, subject.as_of, 1)
     sums = _Sums(axis)
     transferred = np.zeros(len(axis))
     for chunk in _chunks(members, len(axis)):
@@ -175,7 +176,7 @@ def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
             continue
         holdings = load_holdings(session, starts, days, subject.currency)
         values = value_lines(holdings.lines, holdings.movements, holdings.prices, holdings.rates)
-        membership = _Membership(holdings.days, chunk, axis[0])
+        membership = _Membership(holdings.days, chunk, axis[0], next_day)
         labels = _labels(session, holdings, by)
         sums.add(labels, holdings, values, membership)
         # What goes from one account of a group to another is no flow.
@@ -191,11 +192,13 @@ def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
 class _Membership:
     """When accounts are in the portfolio, (accounts, days)."""
 
-    def __init__(self, days: NDArray[np.datetime64], members: Sequence[Row[Any]], first: np.datetime64) -> None:
+    def __init__(
+        self, days: NDArray[np.datetime64], members: Sequence[Row[Any]], first: np.datetime64, next_day: date
+    ) -> None:
         valid_from = np.array([member.valid_from for member in members], "datetime64[D]")[:, None]
         valid_to = np.array([member.valid_to for member in members], "datetime64[D]")[:, None]
         self.is_in: Bools = (days >= valid_from) & (days <= valid_to)
-        is_next_out = np.append(~self.is_in[:, 1:], valid_to <= days[-1], axis=1)
+        is_next_out = np.append(~self.is_in[:, 1:], valid_to < np.datetime64(next_day), axis=1)
         #: It takes out what it is worth at the end of its last day, whose gain still counts.
         self.leaves: Bools = self.is_in & is_next_out
         was_in = np.append(np.zeros((len(members), 1), np.bool_), (self.is_in & ~self.leaves)[:, :-1], axis=1)
@@ -238,9 +241,12 @@ class _Sums:
                     of_parts.append(np.zeros(len(self._axis)))
             for kind, of_lines in figures.items():
                 self._figures[kind][place] += of_lines[line, cut]
-        came = np.where(membership.is_in, values.inflow, 0.0).sum(axis=0)
-        brought = np.where(joins, before, 0.0).sum(axis=0)
-        self._inflow += (came + brought)[cut]
+        of_account = np.append(np.zeros((len(values.value), 1)), values.value[:, :-1], axis=1)
+        came = np.where(membership.is_in, values.inflow, 0.0)
+        came += np.where(membership.joins, np.maximum(of_account, 0.0), 0.0)
+        # One that is worth less than nothing brings when it leaves.
+        came += np.where(membership.leaves, np.maximum(-values.value, 0.0), 0.0)
+        self._inflow += came.sum(axis=0)[cut]
 
     def parts(self) -> PartDays:
         shape = len(self._names), len(self._axis)

@@ -86,7 +86,10 @@ def test_a_part_without_a_price_is_not_known_and_the_others_are(session, held):
     assert (found.value, found.net_return) == (None, None)
 
 
-def test_a_group_has_the_parts_of_its_accounts_while_they_are_in_it(session, held):
+@pytest.mark.parametrize(
+    "last", [date(9999, 12, 31), DAYS[3], DAYS[4] + timedelta(days=1)], ids=["stays", "left", "leaves on a Saturday"]
+)
+def test_a_group_has_the_parts_of_its_accounts_while_they_are_in_it(session, held, last):
     other = make.account(session, "SOUTH")
     share = session.scalar(text("SELECT id FROM securities WHERE code = 'SHARE'"))
     make.book(session, other, as_of=FIRST, positions={share: "10"}, cash={"EUR": "50"})
@@ -96,12 +99,13 @@ def test_a_group_has_the_parts_of_its_accounts_while_they_are_in_it(session, hel
             " VALUES ('ALL', 'All', 'EUR', 'XNYS', '0001-01-01') RETURNING id"
         )
     )
-    for account, first in ((held, FIRST), (other, DAYS[2])):
+    for account, first, valid_to in ((held, FIRST, date(9999, 12, 31)), (other, DAYS[2], last)):
         session.execute(
             text(
-                "INSERT INTO portfolio_members (portfolio_id, account_id, valid_from) VALUES (:group, :account, :first)"
+                "INSERT INTO portfolio_members (portfolio_id, account_id, valid_from, valid_to)"
+                " VALUES (:group, :account, :first, :valid_to)"
             ),
-            {"group": group, "account": account, "first": first},
+            {"group": group, "account": account, "first": first, "valid_to": valid_to},
         )
     session.commit()
     valued(session)

@@ -215,6 +215,17 @@ def test_what_goes_from_one_account_of_a_group_to_another_is_no_flow_of_it(sessi
     ]  # fmt: skip
 
 
+def test_an_account_that_owes_takes_out_when_it_joins_a_group_and_brings_when_it_leaves(session, account):
+    other = make.account(session)
+    make.book(session, account, as_of=FIRST, cash={"USD": "100"})
+    make.book(session, other, as_of=FIRST, cash={"USD": "-30"})
+    of_group = a_group(session, (account, EVER, FOREVER), (other, DAYS[1], DAYS[3]))
+    valued(session)
+    assert of_group("value", "inflow", "outflow", "gain", "residual") == [
+        (100, 0, 0, 0, 0), (70, 0, 30, 0, 0), (70, 0, 0, 0, 0), (100, 30, 0, 0, 0), (100, 0, 0, 0, 0),
+    ]  # fmt: skip
+
+
 def test_an_account_that_joins_a_group_brings_its_value_and_takes_it_along_when_it_leaves(session, account, share):
     other = make.account(session)
     make.book(session, account, as_of=FIRST, cash={"USD": "1000"})
