@@ -7,7 +7,6 @@ read of the same rows and a bare COPY of the same figures.
 import argparse
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import time
@@ -168,7 +167,7 @@ def _compute(answers: Any) -> None:
     began = time.perf_counter()
     with session_scope() as session:
         compute_metrics(session, ids)
-    answers.put((time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    answers.put((time.perf_counter() - began, processes.peak_mb(os.getpid())))
 
 
 def _copy_out(stack: processes.Stack, query: str, take: Callable[[Any], Any]) -> float:

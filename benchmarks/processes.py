@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,6 +93,18 @@ def stack(
                     engine.dispose()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def peak_mb(pid: int) -> int | None:
+    """Return the largest resident memory that a process ever had, in MB; None where it has gone.
+
+    Of what the kernel calls ru_maxrss a process inherits what its parent had.
+    """
+    with suppress(FileNotFoundError, ProcessLookupError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        if found:
+            return round(int(found[1]) / 1024)
+    return None
 
 
 def folder_of(name: str) -> Path:

@@ -253,6 +253,8 @@ def _stack() -> Iterator[_Run]:
     environment = {
         "CELERY_WORKER_CONCURRENCY": str(_PROCESSES),
         "RECONCILIATION_SHARD_SIZE": str(_SHARD),
+        # Nobody listens there: what is measured is the reconciliation.
+        "ANALYTICS_QUEUE": "analytics",
         "STATEMENTS_DIR": str(_FOLDER / "inbox"),
         "STATEMENT_MAPPINGS_DIR": str(_FOLDER / "mappings"),
         "JOBS_IDLE_TIMEOUT_S": "3600",
@@ -266,13 +268,8 @@ def _stack() -> Iterator[_Run]:
 def _peaks(pid: int) -> list[int]:
     """Return the largest resident memory that each process of the worker ever had, in MB, the parent's first."""
     worker = psutil.Process(pid)
-    peaks = []
-    for process in (worker, *worker.children(recursive=True)):
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        if found:
-            peaks.append(round(int(found[1]) / 1024))
-    return peaks
+    peaks = (processes.peak_mb(process.pid) for process in (worker, *worker.children(recursive=True)))
+    return [peak for peak in peaks if peak is not None]
 
 
 def _sql(name: str) -> str:
