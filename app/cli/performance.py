@@ -28,6 +28,7 @@ app.add_typer(performance_groups.app)
 app.command()(performance_groups.benchmark)
 app.command()(performance_parts.parts)
 app.command()(performance_parts.attribution)
+app.command(name="currency-attribution")(performance_parts.currency_attribution)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from rich.text import Text
 from app.cli.terminal import cell, output, plain_table
 
 if TYPE_CHECKING:
-    from app.performance import AttributionView, Breakdown
+    from app.performance import AttributionView, Breakdown, CurrencyView
 
 
 class By(StrEnum):
@@ -91,6 +91,27 @@ def attribution(
         _print_attribution(found)
 
 
+def currency_attribution(
+    code: Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)],
+    *,
+    against: Annotated[
+        str, typer.Option(metavar="CODE", help="The account or group that it is compared with.", show_default=False)
+    ],
+    span: Annotated[Span, typer.Option(help="Since when.")] = Span.ALL,
+    is_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,
+) -> None:
+    """Explain by markets and currencies why an account or a group did better or worse than another one."""
+    from app.database import session_scope
+    from app.performance import attribute_by_currency
+
+    with session_scope() as session:
+        found = attribute_by_currency(session, code, against, span=span)
+    if is_json:
+        typer.echo(dumps(asdict(found), default=str, indent=2))
+    else:
+        _print_currencies(found)
+
+
 def _print_parts(found: "Breakdown") -> None:
     output().print(Text(f"{cell(found.code)}: {found.first_day} to {found.as_of}, in {found.currency}", "bold"))
     table = plain_table("", "value>", "share>", "gain>", "of it by rates>", "contribution>", "own return>")
@@ -119,6 +140,23 @@ def _print_attribution(found: "AttributionView") -> None:
     excess = f"{_share(ours)} - {_share(theirs)} = {_share(ours - theirs)}"
     how = f"by {found.method.replace('_', ' ')}, linked by {found.linking}"
     output().print(f"{excess}, {how}; both in {cell(found.currency)}")
+
+
+def _print_currencies(found: "CurrencyView") -> None:
+    output().print(
+        Text(f"{cell(found.code)} against {cell(found.against)}: {found.first_day} to {found.as_of}", "bold")
+    )
+    table = plain_table("", "weight>", "against>", "markets>", "selection>", "currency>")
+    for segment in found.segments:
+        shares = _share(segment.weight), _share(segment.against_weight)
+        effects = (segment.market_allocation, segment.security_selection, segment.currency_allocation)
+        table.add_row(cell(segment.label), *shares, *(f"{effect:.5f}" for effect in effects))
+    output().print(table)
+    ours, theirs = found.log_return, found.against_log_return
+    output().print(
+        f"{ours:.5f} - {theirs:.5f} = {ours - theirs:.5f}, in logarithms, which the effects sum to; both in"
+        f" {cell(found.currency)}"
+    )
 
 
 def _money(amount: float | None) -> str:

@@ -1,6 +1,13 @@
 """What portfolios were worth each day, and their returns and risk, written down and kept up to date."""
 
-from app.performance.attribution import AttributionView, Segment, attribute
+from app.performance.attribution import (
+    AttributionView,
+    CurrencySegment,
+    CurrencyView,
+    Segment,
+    attribute,
+    attribute_by_currency,
+)
 from app.performance.history import Benchmark, History, portfolio_history
 from app.performance.lots import Gains, OpenLot, PortfolioLots, PositionLots, Sale, portfolio_lots
 from app.performance.metrics import compute_metrics
@@ -21,6 +28,8 @@ __all__ = [
     "AttributionView",
     "Benchmark",
     "Breakdown",
+    "CurrencySegment",
+    "CurrencyView",
     "DoubtView",
     "Due",
     "Gains",
@@ -38,6 +47,7 @@ __all__ = [
     "Valued",
     "add_group",
     "attribute",
+    "attribute_by_currency",
     "break_down",
     "compute_metrics",
     "join_group",

@@ -1,4 +1,4 @@
-"""Why a portfolio did better or worse than another one, by asset class: Brinson's effects over a span."""
+"""Why a portfolio did better or worse than another one, over a span: by asset class, and by currency."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -8,14 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from app.analytics import AttributionMethod, Linking, attribute_returns, link_returns, time_weighted
+from app.analytics import (
+    AttributionMethod,
+    Linking,
+    attribute_currencies,
+    attribute_returns,
+    link_returns,
+    time_weighted,
+)
 from app.errors import BadInputError
-from app.performance.parts import CASH, PartDays, PartsBy, find_subject, part_days
+from app.performance.loading import load_rates
+from app.performance.parts import CASH, PartDays, PartsBy, Subject, find_subject, part_days
 
 Floats = NDArray[np.float64]
 
-#: With less cash than this share its return is no figure: a fee of a day would be a multiple of it.
-_LEAST_CASH: Final = 0.005
+#: With less of it than this share the return of cash is no figure: a fee of a day would be a multiple of it.
+_LEAST: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,38 @@ class AttributionView:
     rest: float
 
 
+@dataclass(frozen=True, slots=True)
+class CurrencySegment:
+    """A currency and what is quoted in it, in both portfolios; effects are logarithms, summed over the days."""
+
+    label: str
+    #: The mean of the days.
+    weight: float
+    against_weight: float
+    #: Of holding more or less of what is quoted in the currency, by what that returned in the currency.
+    market_allocation: float
+    #: Of other returns in the currency.
+    security_selection: float
+    #: Of being in the currency, by what it gained in the portfolio's.
+    currency_allocation: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyView:
+    """What markets and currencies made of the difference between two portfolios, in the first one's currency."""
+
+    code: str
+    against: str
+    currency: str
+    #: The day whose value the span starts from, and the last.
+    first_day: date
+    as_of: date
+    #: Sums of weights times logarithms of growth: the effects sum to the difference of the two.
+    log_return: float
+    against_log_return: float
+    segments: tuple[CurrencySegment, ...]
+
+
 def attribute(
     session: Session,
     code: str,
@@ -77,30 +117,14 @@ def attribute(
     Raises:
         BadInputError: there is no such portfolio; the other one began later; or a day's return is not defined.
     """
-    subject = find_subject(session, code, span)
-    other = find_subject(session, against, "all")
-    if other.first_day > subject.first_day or other.as_of < subject.as_of:
-        raise BadInputError(
-            f"it has values from {other.first_day} to {other.as_of}, and not over all of {subject.first_day} to"
-            f" {subject.as_of}",
-            where=against[:60],
-            hint="Choose a shorter --span.",
-        )
-    other = replace(
-        other, currency=subject.currency, calendar=subject.calendar, first_day=subject.first_day, as_of=subject.as_of
-    )
-    ours, theirs = (_Segments(part_days(session, each, PartsBy.ASSET_CLASS)) for each in (subject, other))
-    labels = [*sorted((set(ours.labels) | set(theirs.labels)) - {CASH}), CASH]
+    subject, other = _subjects(session, code, against, span)
+    ours, theirs = (_Segments(part_days(session, each, PartsBy.ASSET_CLASS), CASH) for each in (subject, other))
+    labels = _labels(ours, theirs, CASH)
     weights, returns = ours.by(labels)
     weights_b, returns_b = theirs.by(labels)
     net, against_net = ours.total, theirs.total
     found = attribute_returns(weights, returns, weights_b, returns_b, method=method, linking=linking)
-    if not np.isfinite([net, against_net, found.portfolio_return, found.benchmark_return]).all():
-        raise BadInputError(
-            "the return of a day is not defined, or not known, in one of the two",
-            where=f"{code} and {against}"[:130],
-            hint="`python -m app performance show` names the days and why.",
-        )
+    _must_be_known(code, against, net, against_net, found.portfolio_return, found.benchmark_return)
     effects = [
         effect.sum(axis=0) for effect in (found.linked.allocation, found.linked.selection, found.linked.interaction)
     ]
@@ -123,21 +147,107 @@ def attribute(
     )
 
 
-class _Segments:
-    """Daily weights and returns of a portfolio's asset classes."""
+def attribute_by_currency(session: Session, code: str, against: str, *, span: str = "all") -> CurrencyView:
+    """Explain the difference to another account or group by markets and by currencies, after Karnosky and Singer.
 
-    def __init__(self, days: PartDays) -> None:
-        self.labels = days.labels
+    A currency's market is all that is quoted in it, its cash included, and its return in the currency is what is left
+    of that in the portfolio's without what the rate made. Cash returns nothing in its own currency: the book knows no
+    rates of interest. Nothing is hedged, so an exposure to a currency is the weight of its market. The portfolio's own
+    currency is the rest, as cash is for `attribute`.
+
+    Args:
+        session: a transaction.
+        code: of the portfolio.
+        against: of the one that it is compared with.
+        span: of which the first has figures: ytd, 1y, 3y, 5y or all.
+
+    Raises:
+        BadInputError: as `attribute`.
+    """
+    subject, other = _subjects(session, code, against, span)
+    own = subject.currency
+    of_days = [part_days(session, each, PartsBy.CURRENCY) for each in (subject, other)]
+    ours, theirs = (_Segments(days, own) for days in of_days)
+    labels = _labels(ours, theirs, own)
+    rates = load_rates(session, labels, of_days[0].days.tolist(), own)
+    moves = (rates[:, 1:] / rates[:, :-1] - 1).T
+    weights, returns = ours.by(labels)
+    weights_b, returns_b = theirs.by(labels)
+    found = attribute_currencies(
+        weights, (1 + returns) / (1 + moves) - 1, weights_b, (1 + returns_b) / (1 + moves) - 1,
+        market_currencies=range(len(labels)), cash_returns=np.zeros(moves.shape), fx_returns=moves,
+    )  # fmt: skip
+    log_return, against_log_return = (
+        float(logs.sum()) for logs in (found.portfolio_log_return, found.benchmark_log_return)
+    )
+    _must_be_known(code, against, log_return, against_log_return)
+    effects = [
+        effect.sum(axis=0) for effect in (found.market_allocation, found.security_selection, found.currency_allocation)
+    ]
+    return CurrencyView(
+        code=subject.code,
+        against=other.code,
+        currency=own,
+        first_day=subject.first_day,
+        as_of=subject.as_of,
+        log_return=log_return,
+        against_log_return=against_log_return,
+        segments=tuple(
+            CurrencySegment(label, *(float(figure) for figure in figures))
+            for label, *figures in zip(labels, weights.mean(axis=0), weights_b.mean(axis=0), *effects, strict=True)
+        ),
+    )
+
+
+def _subjects(session: Session, code: str, against: str, span: str) -> tuple[Subject, Subject]:
+    """Return both, in the currency and over the business days of the first."""
+    subject = find_subject(session, code, span)
+    other = find_subject(session, against, "all")
+    if other.first_day > subject.first_day or other.as_of < subject.as_of:
+        raise BadInputError(
+            f"it has values from {other.first_day} to {other.as_of}, and not over all of {subject.first_day} to"
+            f" {subject.as_of}",
+            where=against[:60],
+            hint="Choose a shorter --span.",
+        )
+    return subject, replace(
+        other, currency=subject.currency, calendar=subject.calendar, first_day=subject.first_day, as_of=subject.as_of
+    )
+
+
+def _must_be_known(code: str, against: str, *figures: float) -> None:
+    if not np.isfinite(figures).all():
+        raise BadInputError(
+            "the return of a day is not defined, or not known, in one of the two",
+            where=f"{code} and {against}"[:130],
+            hint="`python -m app performance show` names the days and why.",
+        )
+
+
+def _labels(ours: "_Segments", theirs: "_Segments", rest: str) -> list[str]:
+    return [*sorted((set(ours.labels) | set(theirs.labels)) - {rest}), rest]
+
+
+class _Segments:
+    """Daily weights and returns of a portfolio's parts, of which one is what the others leave.
+
+    Args:
+        days: of the parts.
+        rest: the label of that one.
+    """
+
+    def __init__(self, days: PartDays, rest: str) -> None:
+        self.labels, self._rest_label = days.labels, rest
         base = days.base
         bought = np.maximum(days.flow[:, 1:], 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             weights = (days.value[:, :-1] + bought) / base
-            is_cash = np.array([label == CASH for label in days.labels], np.bool_)
-            cash = 1 - weights[~is_cash].sum(axis=0)
-            weights[is_cash] = cash
+            is_rest = np.array([label == rest for label in days.labels], np.bool_)
+            left = 1 - weights[~is_rest].sum(axis=0)
+            weights[is_rest] = left
             returns = np.where(weights == 0, np.nan, days.contributions / weights)
-        returns[is_cash] = np.where(np.abs(cash) < _LEAST_CASH, 0.0, returns[is_cash])
-        self._cash, self._base = cash, base
+        returns[is_rest] = np.where(np.abs(left) < _LEAST, 0.0, returns[is_rest])
+        self._rest, self._base = left, base
         self._weights, self._returns = weights, returns
         # As the portfolio's own return: what came in counts from the start of the day.
         total = days.value.sum(axis=0)
@@ -152,6 +262,6 @@ class _Segments:
                 weights[:, place], returns[:, place] = (
                     table[self.labels.index(label)] for table in (self._weights, self._returns)
                 )
-            elif label == CASH:
-                weights[:, place], returns[:, place] = self._cash, 0.0
+            elif label == self._rest_label:
+                weights[:, place], returns[:, place] = self._rest, 0.0
         return weights, returns

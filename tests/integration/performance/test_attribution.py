@@ -4,12 +4,13 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from app.analytics import AttributionMethod, Linking
 from app.errors import BadInputError
-from app.performance import attribute
+from app.performance import attribute, attribute_by_currency
 from tests import factories as make
-from tests.integration.performance.valuing import valued
+from tests.integration.performance.valuing import add_rate, valued
 
 FIRST = date(2026, 3, 2)
 DAYS = [FIRST + timedelta(days=number) for number in range(5)]
@@ -102,3 +103,54 @@ def test_what_began_later_can_not_be_compared_with(session, accounts, securities
     with pytest.raises(BadInputError, match="it has values from 2026-03-04 to 2026-03-06"):
         attribute(session, "NORTH", "LATE")
     assert attribute(session, "LATE", "NORTH").net_return == pytest.approx(13 / 12 - 1)
+
+
+@pytest.fixture
+def abroad(session):
+    """NORTH has a share in euros that stands still, MODEL one in dollars that rises; the euro rises more."""
+    ours, theirs = make.security(session, "EUROS", currency="EUR"), make.security(session, "DOLLARS")
+    for day, price, rate in zip(DAYS, ("10", "10", "11", "11", "11"), ("1.0", "1.1", "1.1", "1.2", "1.2"), strict=True):
+        make.price(session, ours, day, "10", currency="EUR")
+        make.price(session, theirs, day, price)
+        add_rate(session, "USD", day, rate)
+    north, model = make.account(session, "NORTH"), make.account(session, "MODEL")
+    make.book(session, north, as_of=FIRST, positions={ours: "100"}, cash={"USD": "500"})
+    make.book(session, model, as_of=FIRST, positions={theirs: "100"}, cash={"EUR": "100", "USD": "0"})
+    on = {"trade_date": DAYS[2], "settle_date": DAYS[2]}
+    make.trade(session, north, kind="buy", security_id=ours, quantity=Decimal(10), amount=Decimal(-110), **on)
+    session.commit()
+    valued(session)
+
+
+def test_markets_and_currencies_sum_to_the_difference_of_the_logarithms(session, abroad):
+    found = attribute_by_currency(session, "NORTH", "MODEL")
+    effects = sum(
+        segment.market_allocation + segment.security_selection + segment.currency_allocation
+        for segment in found.segments
+    )
+    assert effects == pytest.approx(found.log_return - found.against_log_return, abs=1e-12)
+    assert [segment.label for segment in found.segments] == ["EUR", "USD"]
+
+
+def test_what_rates_made_is_told_from_what_was_won_in_a_currency(session, abroad):
+    euros, dollars = attribute_by_currency(session, "NORTH", "MODEL").segments
+    # More euros than the model, and the euro rose; what is in euros stood still, in both.
+    assert euros.weight > euros.against_weight
+    assert euros.currency_allocation > 0
+    assert euros.security_selection == pytest.approx(0, abs=1e-12)
+    # Less of the dollars' market than the model, which rose by a tenth; and dollars in cash only.
+    assert dollars.market_allocation + dollars.security_selection < 0
+    assert dollars.currency_allocation >= 0
+
+
+def test_currencies_of_a_portfolio_against_itself_have_no_effects(session, abroad):
+    for segment in attribute_by_currency(session, "NORTH", "NORTH").segments:
+        effects = segment.market_allocation, segment.security_selection, segment.currency_allocation
+        assert effects == pytest.approx((0, 0, 0), abs=1e-15)
+
+
+def test_a_day_without_a_rate_has_no_attribution(session, abroad):
+    session.execute(text("DELETE FROM fx_rates"))
+    session.commit()
+    with pytest.raises(BadInputError, match="not defined, or not known"):
+        attribute_by_currency(session, "NORTH", "MODEL")
