@@ -47,7 +47,7 @@ root:
 test: test-app test-chaos test-roles ## Install what the tests need and run them all; those of the roles need root
 
 test-app: .venv/.development .venv/.deployment ## Test the app, three tests at once (ARGS="-k NAME" for some)
-	$(python) -m pytest --numprocesses=3 --dist=loadscope $(ARGS)
+	$(python) -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder $(ARGS)
 
 test-chaos: .venv/.development ## Inject each fault once into a run of 50,000 accounts with mails (SEED=N)
 	@$(python) -m tests.chaos $(if $(SEED),--seed $(SEED))

@@ -29,6 +29,18 @@ _numbers = count(1)
 #: Where a database is made in a tenth of the time that it takes on a disk.
 _MEMORY = Path("/dev/shm")  # noqa: S108 (its folder has a name of its own there)
 _ROOM = 4 * 1024**3
+#: Modules whose tests are few and take long: begun first, or one worker is left with them when all others are done.
+_LONG = (
+    "tests/demo/test_commands.py",
+    "tests/integration/test_run_celery.py",
+    "tests/integration/tasks/test_systemd.py",
+    "tests/integration/security/test_secrets.py",
+    "tests/integration/reconciliation/test_sign_off.py",
+    "tests/integration/performance/test_incremental.py",
+    "tests/benchmarks/test_soak.py",
+    "tests/dev/test_embedded.py",
+    "test_reconciliation.py",
+)
 
 
 def pytest_configure() -> None:
@@ -39,6 +51,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # What programs print into a pipe is as wide as its lines, unless this says else.
     os.environ.pop("COLUMNS", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the long modules run first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
