@@ -171,10 +171,11 @@ def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
     transferred = np.zeros(len(axis))
     for chunk in _chunks(members, len(axis)):
         starts = [Start(member.account_id, member.start) for member in chunk]
-        days = business_days(subject.calendar, min(member.start for member in chunk), subject.as_of)
-        if not days:
-            continue
-        holdings = load_holdings(session, starts, days, subject.currency)
+        begins = {start.day for start in starts}
+        # All of the span, though none of these may begin with it; and what a version holds on a day without business
+        # here, with which an account may.
+        of_span = business_days(subject.calendar, min(subject.first_day, *begins), subject.as_of)
+        holdings = load_holdings(session, starts, sorted(begins.union(of_span)), subject.currency)
         values = value_lines(holdings.lines, holdings.movements, holdings.prices, holdings.rates)
         membership = _Membership(holdings.days, chunk, axis[0], next_day)
         labels = _labels(session, holdings, by)
@@ -182,7 +183,7 @@ def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
         # What goes from one account of a group to another is no flow.
         went = values.transferred_out if subject.is_group else 0.0
         of_accounts = np.where(membership.is_in, values.transferred_in - went, 0.0).sum(axis=0)
-        transferred += of_accounts[-len(axis) :]
+        transferred += sums.until(holdings.days, of_accounts)
     found = sums.parts()
     found.inflow += np.maximum(transferred, 0.0)
     found.inflow[0] = 0.0
@@ -232,7 +233,11 @@ class _Sums:
             + np.where(joins, before, 0.0)
             - np.where(leaves, worth, 0.0),
         }
-        cut = slice(len(holdings.days) - len(self._axis), None)
+        at_close = np.searchsorted(holdings.days, self._axis)
+        figures = {
+            kind: of_lines[:, at_close] if kind == "value" else self.until(holdings.days, of_lines)
+            for kind, of_lines in figures.items()
+        }
         for line, (label, name) in enumerate(labels):
             place = self._places.setdefault(label, len(self._places))
             if place == len(self._names):
@@ -240,13 +245,18 @@ class _Sums:
                 for of_parts in self._figures.values():
                     of_parts.append(np.zeros(len(self._axis)))
             for kind, of_lines in figures.items():
-                self._figures[kind][place] += of_lines[line, cut]
+                self._figures[kind][place] += of_lines[line]
         of_account = np.append(np.zeros((len(values.value), 1)), values.value[:, :-1], axis=1)
         came = np.where(membership.is_in, values.inflow, 0.0)
         came += np.where(membership.joins, np.maximum(of_account, 0.0), 0.0)
         # One that is worth less than nothing brings when it leaves.
         came += np.where(membership.leaves, np.maximum(-values.value, 0.0), 0.0)
-        self._inflow += came.sum(axis=0)[cut]
+        self._inflow += self.until(holdings.days, came.sum(axis=0))
+
+    def until(self, days: NDArray[np.datetime64], figures: Floats) -> Floats:
+        """Return (…, days of the axis): sums of all days since the one before, which all of the axis are among."""
+        starts = np.searchsorted(days, self._axis[:-1], "right")
+        return np.add.reduceat(figures, np.append(0, starts), axis=-1)
 
     def parts(self) -> PartDays:
         shape = len(self._names), len(self._axis)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import BadInputError
-from app.performance import PartsBy, break_down, portfolio_history, show_portfolio
+from app.performance import PartsBy, break_down, parts, portfolio_history, show_portfolio
 from tests import factories as make
 from tests.integration.performance.valuing import add_rate, valued
 
@@ -114,6 +114,40 @@ def test_a_group_has_the_parts_of_its_accounts_while_they_are_in_it(session, hel
     assert found.value == pytest.approx(view.value, rel=1e-12)
     assert found.net_return == pytest.approx(of_all.figures["net_return"], rel=1e-12)
     assert sum(part.contribution for part in found.parts) == pytest.approx(found.net_return, rel=1e-12)
+
+
+def test_accounts_of_a_large_group_may_begin_after_it(session, held, monkeypatch):
+    monkeypatch.setattr(parts, "_MOST_CELLS", 1)  # each account by itself, as of a group of many
+    other = make.account(session, "SOUTH")
+    make.book(session, other, as_of=DAYS[2], cash={"USD": "50"})
+    assert_parts_come_to_the_group(session, held, other)
+
+
+def test_an_account_may_begin_on_a_holiday_of_the_groups_exchange(session, held):
+    # London is open on Presidents' Day, and New York is not.
+    other = make.account(session, "LONDON", calendar="XLON")
+    make.book(session, other, as_of=date(2026, 2, 16), cash={"USD": "50"})
+    assert_parts_come_to_the_group(session, held, other)
+
+
+def assert_parts_come_to_the_group(session, *accounts):
+    group = session.scalar(
+        text(
+            "INSERT INTO portfolios (code, name, currency, calendar, due_from)"
+            " VALUES ('ALL', 'All', 'USD', 'XNYS', '0001-01-01') RETURNING id"
+        )
+    )
+    for account in accounts:
+        session.execute(
+            text("INSERT INTO portfolio_members (portfolio_id, account_id) VALUES (:group, :account)"),
+            {"group": group, "account": account},
+        )
+    session.commit()
+    valued(session)
+    found, view = break_down(session, "ALL", by=PartsBy.CURRENCY), show_portfolio(session, "ALL")
+    of_all = next(span for span in view.spans if span.span == "all")
+    assert found.value == pytest.approx(view.value, rel=1e-12)
+    assert found.net_return == pytest.approx(of_all.figures["net_return"], rel=1e-12)
 
 
 def test_bad_input_says_what_is_there(session, held):
