@@ -96,11 +96,10 @@ def _print(found: "PortfolioView") -> None:
     for name in ("drawdown_from", "drawdown_lowest", "drawdown_to"):
         table.add_row(name.replace("_", " "), *(str(getattr(span, name) or "-") for span in found.spans))
     output().print(table)
-    doubts = list(dict.fromkeys(doubt for span in found.spans for doubt in span.doubts))
+    doubts = found.doubts
     if doubts:
         output().print(Text("\n* may be wrong, for", "bold yellow"))
     for doubt in doubts[:_MOST_DOUBTS]:
-        days = f"{doubt.first_day}" if doubt.first_day == doubt.last_day else f"{doubt.first_day} to {doubt.last_day}"
-        output().print(f"  {days}: {cell(doubt.words)}")
+        output().print(f"  {doubt.days}: {cell(doubt.words)}")
     if len(doubts) > _MOST_DOUBTS:
         output().print(f"  and {len(doubts) - _MOST_DOUBTS:,} more; --json has all")

@@ -48,11 +48,19 @@ class Linked(StrEnum):
     MENCHERO = "menchero"
 
 
+_Code = Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)]
+_Against = Annotated[
+    str, typer.Option(metavar="CODE", help="The account or group that it is compared with.", show_default=False)
+]
+_Since = Annotated[Span, typer.Option(help="Since when.")]
+_Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
 def parts(
-    code: Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)],
+    code: _Code,
     by: Annotated[By, typer.Option(help="What the parts are.")] = By.SECURITY,
-    span: Annotated[Span, typer.Option(help="Since when.")] = Span.ALL,
-    is_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,
+    span: _Since = Span.ALL,
+    is_json: _Json = False,
 ) -> None:
     """Show what an account or a group consists of, and what each part gained and contributed to the return."""
     from app.database import session_scope
@@ -67,15 +75,13 @@ def parts(
 
 
 def attribution(
-    code: Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)],
+    code: _Code,
     *,
-    against: Annotated[
-        str, typer.Option(metavar="CODE", help="The account or group that it is compared with.", show_default=False)
-    ],
-    span: Annotated[Span, typer.Option(help="Since when.")] = Span.ALL,
+    against: _Against,
+    span: _Since = Span.ALL,
     method: Annotated[Method, typer.Option(help="What an allocation is measured against.")] = Method.BRINSON_FACHLER,
     linking: Annotated[Linked, typer.Option(help="How days become the span.")] = Linked.CARINO,
-    is_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,
+    is_json: _Json = False,
 ) -> None:
     """Explain by asset class why an account or a group did better or worse than another one."""
     from app.analytics import AttributionMethod, Linking
@@ -92,13 +98,11 @@ def attribution(
 
 
 def currency_attribution(
-    code: Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)],
+    code: _Code,
     *,
-    against: Annotated[
-        str, typer.Option(metavar="CODE", help="The account or group that it is compared with.", show_default=False)
-    ],
-    span: Annotated[Span, typer.Option(help="Since when.")] = Span.ALL,
-    is_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,
+    against: _Against,
+    span: _Since = Span.ALL,
+    is_json: _Json = False,
 ) -> None:
     """Explain by markets and currencies why an account or a group did better or worse than another one."""
     from app.database import session_scope

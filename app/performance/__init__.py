@@ -11,7 +11,7 @@ from app.performance.attribution import (
 from app.performance.history import Benchmark, History, portfolio_history
 from app.performance.lots import Gains, OpenLot, PortfolioLots, PositionLots, Sale, portfolio_lots
 from app.performance.metrics import compute_metrics
-from app.performance.parts import Breakdown, Part, PartsBy, break_down
+from app.performance.parts import Breakdown, Part, PartsBy, break_down, break_down_by_each
 from app.performance.plan import Due, Valued, plan_valuation, value_due_accounts, value_due_groups
 from app.performance.portfolios import (
     GroupView,
@@ -49,6 +49,7 @@ __all__ = [
     "attribute",
     "attribute_by_currency",
     "break_down",
+    "break_down_by_each",
     "compute_metrics",
     "join_group",
     "leave_group",

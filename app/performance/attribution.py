@@ -118,7 +118,7 @@ def attribute(
         BadInputError: there is no such portfolio; the other one began later; or a day's return is not defined.
     """
     subject, other = _subjects(session, code, against, span)
-    ours, theirs = (_Segments(part_days(session, each, PartsBy.ASSET_CLASS), CASH) for each in (subject, other))
+    ours, theirs = (_Segments(_days(session, each, PartsBy.ASSET_CLASS), CASH) for each in (subject, other))
     labels = _labels(ours, theirs, CASH)
     weights, returns = ours.by(labels)
     weights_b, returns_b = theirs.by(labels)
@@ -130,8 +130,8 @@ def attribute(
     ]
     explained = float(sum(effect.sum() for effect in effects))
     return AttributionView(
-        code=subject.code,
-        against=other.code,
+        code=subject.portfolio.code,
+        against=other.portfolio.code,
         currency=subject.currency,
         first_day=subject.first_day,
         as_of=subject.as_of,
@@ -166,7 +166,7 @@ def attribute_by_currency(session: Session, code: str, against: str, *, span: st
     """
     subject, other = _subjects(session, code, against, span)
     own = subject.currency
-    of_days = [part_days(session, each, PartsBy.CURRENCY) for each in (subject, other)]
+    of_days = [_days(session, each, PartsBy.CURRENCY) for each in (subject, other)]
     ours, theirs = (_Segments(days, own) for days in of_days)
     labels = _labels(ours, theirs, own)
     rates = load_rates(session, labels, of_days[0].days.tolist(), own)
@@ -185,8 +185,8 @@ def attribute_by_currency(session: Session, code: str, against: str, *, span: st
         effect.sum(axis=0) for effect in (found.market_allocation, found.security_selection, found.currency_allocation)
     ]
     return CurrencyView(
-        code=subject.code,
-        against=other.code,
+        code=subject.portfolio.code,
+        against=other.portfolio.code,
         currency=own,
         first_day=subject.first_day,
         as_of=subject.as_of,
@@ -213,6 +213,11 @@ def _subjects(session: Session, code: str, against: str, span: str) -> tuple[Sub
     return subject, replace(
         other, currency=subject.currency, calendar=subject.calendar, first_day=subject.first_day, as_of=subject.as_of
     )
+
+
+def _days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
+    (days,) = part_days(session, subject, [by])
+    return days
 
 
 def _must_be_known(code: str, against: str, *figures: float) -> None:

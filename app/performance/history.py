@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.analytics import Period, Returns, drawdown_series, link_by_period
-from app.errors import BadInputError
 from app.performance.benchmarks import benchmark_returns
+from app.performance.lookup import find_portfolio, no_figures
 
 Floats = NDArray[np.float64]
 
@@ -49,14 +49,10 @@ def portfolio_history(session: Session, code: str) -> History:
     Raises:
         BadInputError: there is no such portfolio, or it has no days yet.
     """
-    portfolio = session.execute(_PORTFOLIO, {"code": code}).one_or_none()
-    if portfolio is None:
-        raise BadInputError("there is no account and no group of this code", where=code[:60])
-    rows = session.execute(_DAYS, {"portfolio_id": portfolio.id}).all()
+    portfolio = find_portfolio(session, code)
+    rows = session.execute(_DAYS, {"portfolio_id": portfolio.portfolio_id}).all()
     if not rows:
-        raise BadInputError(
-            "it has no figures yet", where=code[:60], hint="Workers compute them after the next sync or reconciliation."
-        )
+        raise no_figures(code)
     days = np.array([row.day for row in rows], "datetime64[D]")
     net = np.array([row.net_return for row in rows], np.float64)
     is_undefined = np.array([row.is_undefined for row in rows], np.bool_)
@@ -66,7 +62,8 @@ def portfolio_history(session: Session, code: str) -> History:
         of_benchmark = benchmark_returns(session, portfolio.benchmark_id, days, portfolio.currency)
         is_unknown = np.isnan(of_benchmark)
         is_unknown[0] = False
-        benchmark = Benchmark(portfolio.benchmark_code, portfolio.benchmark_name, _growth(of_benchmark, is_unknown))
+        names = session.execute(_BENCHMARK, {"id": portfolio.benchmark_id}).one()
+        benchmark = Benchmark(names.code, names.name, _growth(of_benchmark, is_unknown))
     months, of_months = link_by_period(Returns(net, is_undefined), days, Period.MONTH)
     is_month = ~np.isnan(of_months.rates) | of_months.undefined
     return History(
@@ -92,19 +89,7 @@ def _drawdown(net: Floats, growth: Floats) -> Floats:
     return np.where(np.isnan(growth), np.nan, lost)
 
 
-_PORTFOLIO: Final = text(
-    """
-    SELECT
-        p.id, coalesce(a.currency, p.currency) AS currency, p.benchmark_id, s.code AS benchmark_code,
-        s.name AS benchmark_name
-    FROM portfolios AS p
-    LEFT JOIN accounts AS a ON a.id = p.account_id
-    LEFT JOIN securities AS s ON s.id = p.benchmark_id
-    WHERE coalesce(a.code, p.code) = :code
-    ORDER BY p.account_id NULLS LAST
-    LIMIT 1
-    """
-)
+_BENCHMARK: Final = text("SELECT code, name FROM securities WHERE id = :id")
 
 _DAYS: Final = text(
     "SELECT day, value, net_return, is_undefined FROM portfolio_days WHERE portfolio_id = :portfolio_id ORDER BY day"

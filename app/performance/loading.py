@@ -30,6 +30,10 @@ _EFFECTS: Final = {
 FRESH_DAYS: Final = 5
 #: A close that is older than a year is none.
 OLDEST_PRICE_DAYS: Final = 366
+#: Of accounts times lines times days that are in memory at once; each costs some hundred bytes.
+MOST_CELLS: Final = 500_000
+#: What accounts are taken to have until they are loaded.
+USUAL_LINES: Final = 25
 _NONE: Final = -1
 
 

@@ -1,7 +1,7 @@
 """What a portfolio consists of, and what each part of it gained over a span: by security, asset class or currency."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any, Final
@@ -14,15 +14,12 @@ from sqlalchemy.orm import Session
 from app.analytics import Valuation, exposures, link_contributions, link_returns, time_weighted, value_lines
 from app.calendars import add_business_days, business_days
 from app.errors import BadInputError
-from app.performance.loading import Holdings, Start, load_holdings
+from app.performance.loading import MOST_CELLS, USUAL_LINES, Holdings, Start, load_holdings
+from app.performance.lookup import FoundPortfolio, find_portfolio
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-#: Of accounts times lines times days that are in memory at once.
-_MOST_CELLS: Final = 500_000
-#: What accounts are taken to have until they are loaded.
-_USUAL_LINES: Final = 25
 #: What the part that is cash is called.
 CASH: Final = "cash"
 
@@ -37,15 +34,13 @@ class PartsBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An account or a group, and what its figures are in."""
+    """A portfolio over a span, and what its figures are in."""
 
-    portfolio_id: int
-    code: str
+    portfolio: FoundPortfolio
     currency: str
     #: The exchange whose business days they are of.
     calendar: str
-    is_group: bool
-    #: The span: the day whose value it starts from, and its last.
+    #: The day whose value the span starts from, and its last.
     first_day: date
     as_of: date
 
@@ -101,8 +96,13 @@ def break_down(session: Session, code: str, *, by: PartsBy, span: str = "all") -
     Raises:
         BadInputError: there is no such portfolio, or it has no figures over such a span.
     """
+    return break_down_by_each(session, code, [by], span=span)[0]
+
+
+def break_down_by_each(session: Session, code: str, bys: Sequence[PartsBy], *, span: str = "all") -> list[Breakdown]:
+    """Compute the same by several things at once, in their order, from what is loaded once; see `break_down`."""
     subject = find_subject(session, code, span)
-    return _broken_down(subject, by, part_days(session, subject, by))
+    return [_broken_down(subject, by, days) for by, days in zip(bys, part_days(session, subject, bys), strict=True)]
 
 
 def find_subject(session: Session, code: str, span: str) -> Subject:
@@ -111,34 +111,33 @@ def find_subject(session: Session, code: str, span: str) -> Subject:
     Raises:
         BadInputError: there is no such portfolio, or it has no figures over such a span.
     """
-    found = session.execute(_PORTFOLIO, {"code": code, "span": span}).one_or_none()
-    if found is None:
-        raise BadInputError("there is no account and no group of this code", where=code[:60])
-    if found.first_day is None:
+    portfolio = find_portfolio(session, code)
+    days = session.execute(_SPAN, {"portfolio_id": portfolio.portfolio_id, "span": span}).one_or_none()
+    if days is None:
         raise BadInputError(
             f"it has no figures over {span}",
             where=code[:60],
             hint="`python -m app performance show` says over which spans it has.",
         )
-    return Subject(*found)
+    return Subject(portfolio, portfolio.currency, portfolio.calendar, *days)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PartDays:
     """Figures of parts on the days of a span, of which the first has a value only; each (parts, days)."""
 
     days: NDArray[np.datetime64]
-    labels: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    value: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    gain: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    fx_gain: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    labels: list[str]
+    names: list[str]
+    value: Floats
+    gain: Floats
+    fx_gain: Floats
     #: What the book has more than its transactions say.
-    residual: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    residual: Floats
     #: What came into the part, less what left it.
-    flow: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    flow: Floats
     #: (days,): what came into the portfolio.
-    inflow: Floats = field(default_factory=lambda: np.zeros(0))
+    inflow: Floats
 
     @property
     def base(self) -> Floats:
@@ -155,20 +154,20 @@ class PartDays:
             return np.where(won == 0, 0.0, np.where(self.base > 0, won / self.base, np.nan))
 
 
-def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
+def part_days(session: Session, subject: Subject, bys: Sequence[PartsBy]) -> list[PartDays]:
     """Compute the daily figures of a portfolio's parts as those of its accounts are, in the subject's currency.
 
     Args:
         session: a transaction.
         subject: the portfolio, and over which business days.
-        by: what the parts are.
+        bys: what the parts are; for each there is a result.
     """
     axis = np.array(business_days(subject.calendar, subject.first_day, subject.as_of), "datetime64[D]")
-    asked = {"portfolio_id": subject.portfolio_id, "first": subject.first_day, "last": subject.as_of}
+    asked = {"portfolio_id": subject.portfolio.portfolio_id, "first": subject.first_day, "last": subject.as_of}
     members = session.execute(_MEMBERS, asked).all()
     next_day = add_business_days(subject.calendar, subject.as_of, 1)
-    sums = _Sums(axis)
-    transferred = np.zeros(len(axis))
+    sums = [_Sums(len(axis)) for _ in bys]
+    inflow, transferred = np.zeros(len(axis)), np.zeros(len(axis))
     for chunk in _chunks(members, len(axis)):
         starts = [Start(member.account_id, member.start) for member in chunk]
         begins = {start.day for start in starts}
@@ -178,16 +177,18 @@ def part_days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
         holdings = load_holdings(session, starts, sorted(begins.union(of_span)), subject.currency)
         values = value_lines(holdings.lines, holdings.movements, holdings.prices, holdings.rates)
         membership = _Membership(holdings.days, chunk, axis[0], next_day)
-        labels = _labels(session, holdings, by)
-        sums.add(labels, holdings, values, membership)
+        figures = _of_lines(axis, holdings, values, membership)
+        securities = {row.id: row for row in session.execute(_SECURITIES, {"ids": holdings.securities.tolist()})}
+        for by, of_parts in zip(bys, sums, strict=True):
+            of_parts.add(_labels(securities, holdings, by), figures)
+        inflow += _until(axis, holdings.days, _came(values, membership).sum(axis=0))
         # What goes from one account of a group to another is no flow.
-        went = values.transferred_out if subject.is_group else 0.0
+        went = values.transferred_out if subject.portfolio.is_group else 0.0
         of_accounts = np.where(membership.is_in, values.transferred_in - went, 0.0).sum(axis=0)
-        transferred += sums.until(holdings.days, of_accounts)
-    found = sums.parts()
-    found.inflow += np.maximum(transferred, 0.0)
-    found.inflow[0] = 0.0
-    return found
+        transferred += _until(axis, holdings.days, of_accounts)
+    inflow += np.maximum(transferred, 0.0)
+    inflow[0] = 0.0
+    return [of_parts.on(axis, inflow) for of_parts in sums]
 
 
 class _Membership:
@@ -207,75 +208,80 @@ class _Membership:
         self.joins: Bools = self.is_in & ~was_in & (days > first)
 
 
+def _of_lines(
+    axis: NDArray[np.datetime64], holdings: Holdings, values: Valuation, membership: _Membership
+) -> dict[str, Floats]:
+    """Return the figures of lines while their accounts are in the portfolio, (lines, days of the axis)."""
+    account = holdings.lines.account
+    is_in, leaves, joins = membership.is_in[account], membership.leaves[account], membership.joins[account]
+    worth = values.line_value
+    moved = {
+        "gain": np.where(is_in, values.line_gain, 0.0),
+        "fx_gain": np.where(is_in, values.line_fx_gain, 0.0),
+        "residual": np.where(is_in, values.line_residual, 0.0),
+        "flow": np.where(is_in, values.line_flow, 0.0)
+        + np.where(joins, _day_before(worth), 0.0)
+        - np.where(leaves, worth, 0.0),
+    }
+    at_close = np.where(is_in & ~leaves, worth, 0.0)[:, np.searchsorted(holdings.days, axis)]
+    return {"value": at_close, **{kind: _until(axis, holdings.days, figure) for kind, figure in moved.items()}}
+
+
+def _came(values: Valuation, membership: _Membership) -> Floats:
+    """Return what came into the portfolio with or by each account, (accounts, days)."""
+    came = np.where(membership.is_in, values.inflow, 0.0)
+    came += np.where(membership.joins, np.maximum(_day_before(values.value), 0.0), 0.0)
+    # One that is worth less than nothing brings when it leaves.
+    came += np.where(membership.leaves, np.maximum(-values.value, 0.0), 0.0)
+    return came
+
+
+def _day_before(figures: Floats) -> Floats:
+    return np.append(np.zeros((len(figures), 1)), figures[:, :-1], axis=1)
+
+
+def _until(axis: NDArray[np.datetime64], days: NDArray[np.datetime64], figures: Floats) -> Floats:
+    """Return (…, days of the axis): sums of all days since the one before; `days` has all of the axis."""
+    starts = np.searchsorted(days, axis[:-1], "right")
+    return np.add.reduceat(figures, np.append(0, starts), axis=-1)
+
+
 class _Sums:
     """Adds lines up by label."""
 
-    def __init__(self, axis: NDArray[np.datetime64]) -> None:
-        self._axis = axis
-        self._places: dict[str, int] = {}
-        self._names: list[str] = []
-        self._figures: dict[str, list[Floats]] = {name: [] for name in ("value", "gain", "fx_gain", "residual", "flow")}
-        self._inflow = np.zeros(len(axis))
+    def __init__(self, days: int) -> None:
+        self._days = days
+        self._names: dict[str, str] = {}
+        self._figures: dict[str, dict[str, Floats]] = {}
 
-    def add(
-        self, labels: Sequence[tuple[str, str]], holdings: Holdings, values: Valuation, membership: _Membership
-    ) -> None:
-        account = holdings.lines.account
-        is_in, leaves, joins = membership.is_in[account], membership.leaves[account], membership.joins[account]
-        worth = values.line_value
-        before = np.append(np.zeros((len(worth), 1)), worth[:, :-1], axis=1)
-        figures = {
-            "value": np.where(is_in & ~leaves, worth, 0.0),
-            "gain": np.where(is_in, values.line_gain, 0.0),
-            "fx_gain": np.where(is_in, values.line_fx_gain, 0.0),
-            "residual": np.where(is_in, values.line_residual, 0.0),
-            "flow": np.where(is_in, values.line_flow, 0.0)
-            + np.where(joins, before, 0.0)
-            - np.where(leaves, worth, 0.0),
-        }
-        at_close = np.searchsorted(holdings.days, self._axis)
-        figures = {
-            kind: of_lines[:, at_close] if kind == "value" else self.until(holdings.days, of_lines)
-            for kind, of_lines in figures.items()
-        }
+    def add(self, labels: Sequence[tuple[str, str]], figures: dict[str, Floats]) -> None:
         for line, (label, name) in enumerate(labels):
-            place = self._places.setdefault(label, len(self._places))
-            if place == len(self._names):
-                self._names.append(name)
-                for of_parts in self._figures.values():
-                    of_parts.append(np.zeros(len(self._axis)))
+            self._names.setdefault(label, name)
+            of_part = self._figures.setdefault(label, {kind: np.zeros(self._days) for kind in figures})
             for kind, of_lines in figures.items():
-                self._figures[kind][place] += of_lines[line]
-        of_account = np.append(np.zeros((len(values.value), 1)), values.value[:, :-1], axis=1)
-        came = np.where(membership.is_in, values.inflow, 0.0)
-        came += np.where(membership.joins, np.maximum(of_account, 0.0), 0.0)
-        # One that is worth less than nothing brings when it leaves.
-        came += np.where(membership.leaves, np.maximum(-values.value, 0.0), 0.0)
-        self._inflow += self.until(holdings.days, came.sum(axis=0))
+                of_part[kind] += of_lines[line]
 
-    def until(self, days: NDArray[np.datetime64], figures: Floats) -> Floats:
-        """Return (…, days of the axis): sums of all days since the one before, which all of the axis are among."""
-        starts = np.searchsorted(days, self._axis[:-1], "right")
-        return np.add.reduceat(figures, np.append(0, starts), axis=-1)
+    def on(self, axis: NDArray[np.datetime64], inflow: Floats) -> PartDays:
+        def figure(kind: str) -> Floats:
+            of_parts = [of_part[kind] for of_part in self._figures.values()]
+            return np.array(of_parts, np.float64).reshape(len(of_parts), self._days)
 
-    def parts(self) -> PartDays:
-        shape = len(self._names), len(self._axis)
-        figures = {name: np.array(of_parts, np.float64).reshape(shape) for name, of_parts in self._figures.items()}
-        for name in ("gain", "fx_gain", "residual", "flow"):
-            figures[name][:, 0] = 0.0
-        return PartDays(self._axis, list(self._places), self._names, **figures, inflow=self._inflow)
+        moved = {kind: figure(kind) for kind in ("gain", "fx_gain", "residual", "flow")}
+        for of_parts in moved.values():
+            of_parts[:, 0] = 0.0
+        return PartDays(
+            axis, list(self._names), list(self._names.values()), value=figure("value"), **moved, inflow=inflow
+        )
 
 
 def _chunks(members: Sequence[Row[Any]], days: int) -> Iterator[Sequence[Row[Any]]]:
-    count = max(1, _MOST_CELLS // (_USUAL_LINES * days))
+    count = max(1, MOST_CELLS // (USUAL_LINES * days))
     for first in range(0, len(members), count):
         yield members[first : first + count]
 
 
-def _labels(session: Session, holdings: Holdings, by: PartsBy) -> list[tuple[str, str]]:
+def _labels(securities: Mapping[int, Row[Any]], holdings: Holdings, by: PartsBy) -> list[tuple[str, str]]:
     """Return label and name of each line."""
-    rows = session.execute(_SECURITIES, {"ids": holdings.securities.tolist()}).all()
-    known = {row.id: row for row in rows}
     labels = []
     for security, currency in zip(holdings.lines.security, holdings.lines.currency, strict=True):
         code = holdings.currencies[currency]
@@ -284,7 +290,7 @@ def _labels(session: Session, holdings: Holdings, by: PartsBy) -> list[tuple[str
         elif security < 0:
             labels.append((f"{CASH} {code}" if by is PartsBy.SECURITY else CASH, ""))
         else:
-            row = known[holdings.securities[security]]
+            row = securities[holdings.securities[security]]
             labels.append((row.code, row.name) if by is PartsBy.SECURITY else (row.asset_class, ""))
     return labels
 
@@ -295,14 +301,15 @@ def _broken_down(subject: Subject, by: PartsBy, days: PartDays) -> Breakdown:
     of_days = time_weighted(days.value[:, 1:], np.maximum(flow, 0.0), np.maximum(-flow, 0.0), opening=days.value[:, 0])
     own = link_returns(of_days)
     end = days.value[:, -1]
-    held = exposures(end, [f"{place:09}" for place in range(len(end))])
+    held = exposures(end, days.labels)
+    shares = dict(zip(held.labels, held.share.tolist(), strict=True))
     gain, fx_gain = days.gain.sum(axis=1), days.fx_gain.sum(axis=1)
     parts = [
         Part(
             label=label,
             name=days.names[place],
             value=_known(end[place]),
-            share=_known(held.share[place]),
+            share=_known(shares[label]),
             gain=_known(gain[place]),
             fx_gain=_known(fx_gain[place]),
             contribution=None if linked is None else _known(linked.linked[place]),
@@ -313,7 +320,7 @@ def _broken_down(subject: Subject, by: PartsBy, days: PartDays) -> Breakdown:
     ]
     parts.sort(key=lambda part: (-(part.value or 0.0), part.label))
     return Breakdown(
-        code=subject.code,
+        code=subject.portfolio.code,
         currency=subject.currency,
         by=by,
         first_day=subject.first_day,
@@ -326,23 +333,11 @@ def _broken_down(subject: Subject, by: PartsBy, days: PartDays) -> Breakdown:
     )
 
 
-def _known(number: np.float64 | Floats) -> float | None:
+def _known(number: float | np.float64 | Floats) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-_PORTFOLIO = text(
-    """
-    SELECT
-        p.id, coalesce(a.code, p.code) AS code, coalesce(a.currency, p.currency) AS currency,
-        coalesce(a.calendar, p.calendar) AS calendar, p.account_id IS NULL AS is_group, m.first_day, m.as_of
-    FROM portfolios AS p
-    LEFT JOIN accounts AS a ON a.id = p.account_id
-    LEFT JOIN portfolio_metrics AS m ON m.portfolio_id = p.id AND m.span = :span
-    WHERE coalesce(a.code, p.code) = :code
-    ORDER BY p.account_id NULLS LAST
-    LIMIT 1
-    """
-)
+_SPAN = text("SELECT first_day, as_of FROM portfolio_metrics WHERE portfolio_id = :portfolio_id AND span = :span")
 
 #: The accounts of a portfolio, each with the version of its book that it is rolled forward from.
 _MEMBERS = text(

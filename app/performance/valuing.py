@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,7 @@ from app.analytics import value_lines
 from app.calendars import business_days, last_ended_business_day
 from app.performance.days import MONEY, forget_days, store_days
 from app.performance.doubts import find_doubts, store_doubts
-from app.performance.loading import Holdings, Start, load_holdings
-
-#: Of accounts times lines times days that are in memory at once; each costs some hundred bytes.
-_MOST_CELLS: Final = 500_000
-#: What accounts are taken to have until they are loaded.
-_USUAL_LINES: Final = 25
+from app.performance.loading import MOST_CELLS, USUAL_LINES, Holdings, Start, load_holdings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +60,8 @@ def _chunks(due: Sequence[_Due], last: date) -> Iterator[list[_Due]]:
     cells = 0
     for each in sorted(due, key=lambda each: (each.base or each.first or date.max, each.portfolio_id)):
         start = (chunk[0].base or chunk[0].first or last) if chunk else (each.base or each.first or last)
-        of_account = _USUAL_LINES * max(1, (last - start).days * 5 // 7)
-        if chunk and cells + of_account > _MOST_CELLS:
+        of_account = USUAL_LINES * max(1, (last - start).days * 5 // 7)
+        if chunk and cells + of_account > MOST_CELLS:
             yield chunk
             chunk, cells = [], 0
         chunk.append(each)

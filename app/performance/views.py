@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.errors import BadInputError
+from app.performance.lookup import find_portfolio, no_figures
 
 #: By cause: what it is in words; what it is about stands in the braces.
 _WORDS: Final = {
@@ -35,6 +35,11 @@ class DoubtView:
     def words(self) -> str:
         """What is wrong, in words."""
         return _WORDS[self.cause].format(self.subject)
+
+    @property
+    def days(self) -> str:
+        """Its day, or from when to when it is."""
+        return f"{self.first_day}" if self.first_day == self.last_day else f"{self.first_day} to {self.last_day}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,11 @@ class PortfolioView:
     is_due: bool
     spans: tuple[SpanView, ...]
 
+    @property
+    def doubts(self) -> list[DoubtView]:
+        """What concerns any of its spans, each once."""
+        return list(dict.fromkeys(doubt for span in self.spans for doubt in span.doubts))
+
 
 def show_portfolio(session: Session, code: str) -> PortfolioView:
     """Return the figures of an account or a group.
@@ -76,21 +86,19 @@ def show_portfolio(session: Session, code: str) -> PortfolioView:
     Raises:
         BadInputError: there is none of this code, or it has no figures yet.
     """
-    portfolio = session.execute(_PORTFOLIO, {"code": code}).one_or_none()
-    if portfolio is None:
-        raise BadInputError("there is no account and no group of this code", where=code[:60])
-    if portfolio.as_of is None:
-        raise BadInputError(
-            "it has no figures yet", where=code[:60], hint="Workers compute them after the next sync or reconciliation."
-        )
-    doubts = [DoubtView(*row) for row in session.execute(_DOUBTS, {"portfolio_id": portfolio.id})]
-    rows = session.execute(_METRICS, {"portfolio_id": portfolio.id}).mappings().all()
+    portfolio = find_portfolio(session, code)
+    asked = {"portfolio_id": portfolio.portfolio_id}
+    last = session.execute(_LAST_DAY, asked).one_or_none()
+    if last is None:
+        raise no_figures(code)
+    doubts = [DoubtView(*row) for row in session.execute(_DOUBTS, asked)]
+    rows = session.execute(_METRICS, asked).mappings().all()
     return PortfolioView(
         code=portfolio.code,
         name=portfolio.name,
         currency=portfolio.currency,
-        value=portfolio.value,
-        as_of=portfolio.as_of,
+        value=last.value,
+        as_of=last.day,
         is_due=portfolio.is_due,
         spans=tuple(_span(dict(row), doubts) for row in rows),
     )
@@ -109,21 +117,7 @@ def _span(row: dict[str, Any], doubts: Sequence[DoubtView]) -> SpanView:
 _OF_SPAN: Final = ("span", "first_day", "as_of", "days", "drawdown_from", "drawdown_lowest", "drawdown_to")
 _NOT_SHOWN: Final = ("portfolio_id", "computed_at")
 
-_PORTFOLIO = text(
-    """
-    SELECT
-        p.id, coalesce(a.code, p.code) AS code, coalesce(a.name, p.name) AS name,
-        coalesce(a.currency, p.currency) AS currency, last.value, last.day AS as_of, p.due_from IS NOT NULL AS is_due
-    FROM portfolios AS p
-    LEFT JOIN accounts AS a ON a.id = p.account_id
-    LEFT JOIN LATERAL (
-        SELECT day, value FROM portfolio_days WHERE portfolio_id = p.id ORDER BY day DESC LIMIT 1
-    ) AS last ON TRUE
-    WHERE coalesce(a.code, p.code) = :code
-    ORDER BY p.account_id NULLS LAST
-    LIMIT 1
-    """
-)
+_LAST_DAY = text("SELECT day, value FROM portfolio_days WHERE portfolio_id = :portfolio_id ORDER BY day DESC LIMIT 1")
 
 _METRICS = text(
     """

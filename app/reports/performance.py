@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from app.performance import (
     Breakdown,
+    DoubtView,
     History,
     Part,
     PartsBy,
     PortfolioView,
     SpanView,
-    break_down,
+    break_down_by_each,
     portfolio_history,
     show_portfolio,
 )
@@ -112,13 +113,12 @@ class _Content:
     allocations: list[_Allocation]
     metrics: dict[str, Metric]
     spans: dict[str, str]
-    doubts: list[str]
+    doubts: list[DoubtView]
     more_doubts: int
 
 
 def _gather(session: Session, view: PortfolioView, now: datetime) -> _Content:
     history = portfolio_history(session, view.code)
-    doubts = list(dict.fromkeys(doubt for span in view.spans for doubt in span.doubts))
     return _Content(
         view=view,
         written_at=now.astimezone(UTC),
@@ -128,11 +128,11 @@ def _gather(session: Session, view: PortfolioView, now: datetime) -> _Content:
         drawdown=area_chart(history.days, Curve("", history.drawdown, LESS), title="Drawdown"),
         benchmark=None if history.benchmark is None else history.benchmark.name or history.benchmark.code,
         years=_years(history),
-        allocations=[_allocation(session, view, *kind) for kind in _ALLOCATIONS] if view.spans else [],
+        allocations=_allocations(session, view.code) if view.spans else [],
         metrics=METRICS,
         spans=SPANS,
-        doubts=[_doubt(doubt.words, doubt.first_day, doubt.last_day) for doubt in doubts[:_MOST_DOUBTS]],
-        more_doubts=max(0, len(doubts) - _MOST_DOUBTS),
+        doubts=view.doubts[:_MOST_DOUBTS],
+        more_doubts=max(0, len(view.doubts) - _MOST_DOUBTS),
     )
 
 
@@ -178,18 +178,16 @@ def _total(months: Sequence[_Month | None]) -> _Month:
     return _Month(float(np.prod([1 + (month.rate or 0.0) for month in known])) - 1)
 
 
-_ALLOCATIONS: Final = (
-    ("By asset class", PartsBy.ASSET_CLASS),
-    ("By currency", PartsBy.CURRENCY),
-    ("By security", PartsBy.SECURITY),
-)
+_HEADINGS: Final = {
+    PartsBy.ASSET_CLASS: "By asset class",
+    PartsBy.CURRENCY: "By currency",
+    PartsBy.SECURITY: "By security",
+}
 
 
-def _allocation(session: Session, view: PortfolioView, heading: str, by: PartsBy) -> _Allocation:
-    found = break_down(session, view.code, by=by, span="all")
-    shown = found.parts[:_MOST_PARTS]
-    return _Allocation(heading, found, shown, len(found.parts) - len(shown))
-
-
-def _doubt(words: str, first_day: date, last_day: date) -> str:
-    return f"{first_day}: {words}" if first_day == last_day else f"{first_day} to {last_day}: {words}"
+def _allocations(session: Session, code: str) -> list[_Allocation]:
+    found = break_down_by_each(session, code, list(_HEADINGS))
+    return [
+        _Allocation(_HEADINGS[each.by], each, each.parts[:_MOST_PARTS], max(0, len(each.parts) - _MOST_PARTS))
+        for each in found
+    ]
