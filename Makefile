@@ -43,11 +43,14 @@ lab-down: root .venv/.deployment ## Remove that host
 root:
 	@test "$$(id -u)" = 0 || { echo "Hosts that systemd runs can only be made by root: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
 
-.PHONY: test test-app test-chaos test-roles lint
-test: test-app test-chaos test-roles ## Install what the tests need and run them all; those of the roles need root
+.PHONY: test test-app test-browser test-chaos test-roles lint
+test: test-app test-browser test-chaos test-roles ## Install what the tests need and run them all; those of the roles need root
 
 test-app: .venv/.development .venv/.deployment ## Test the app, three tests at once (ARGS="-k NAME" for some)
-	$(python) -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder $(ARGS)
+	$(python) -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder --ignore=tests/browser $(ARGS)
+
+test-browser: .venv/.development ## Look at reports and mails with Chromium, which apt installs if it is missing (ARGS as above)
+	@$(python) -m dev.browser_tests $(ARGS)
 
 test-chaos: .venv/.development ## Inject each fault once into a run of 50,000 accounts with mails (SEED=N)
 	@$(python) -m tests.chaos $(if $(SEED),--seed $(SEED))

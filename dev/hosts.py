@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import AppError, UnavailableError
+from dev.debian import attempt, install_programs, run
 
 RELEASES = {"debian12": "bookworm", "debian13": "trixie"}
 
@@ -83,8 +84,8 @@ def up(names: Sequence[str], *, release: str | None = None) -> None:
         if _running(name):
             continue
         image = images[releases[name]]
-        _run(["podman", "rm", "--force", "--ignore", "--volumes", _container(name)])
-        _run(["podman", "run", "--detach", *_options(name, image), image])
+        run(["podman", "rm", "--force", "--ignore", "--volumes", _container(name)])
+        run(["podman", "run", "--detach", *_options(name, image), image])
     for name in names:
         _wait_until_ready(name)
     _write_ssh_config(names)
@@ -101,7 +102,7 @@ def prepare(releases: Sequence[str]) -> dict[str, str]:
     """
     _need_root()
     with _alone():
-        _install_tools()
+        install_programs(_TOOLS)
         _mount_cgroups()
         _make_key()
         return {release: _image(release) for release in releases}
@@ -111,7 +112,7 @@ def down(names: Sequence[str]) -> None:
     """Remove hosts and all that was on them; what they downloaded stays for the next ones."""
     _need_root()
     if shutil.which("podman"):
-        _run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=5", *map(_container, names)])
+        run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=5", *map(_container, names)])
     for name in names:
         (_FOLDER / f"{name}.ssh").unlink(missing_ok=True)
         (_FOLDER / f"{name}.known_hosts").unlink(missing_ok=True)
@@ -121,7 +122,7 @@ def restart(names: Sequence[str]) -> None:
     """Stop hosts as a shutdown does, and start them again."""
     _need_root()
     for name in names:
-        _run(["podman", "restart", "--time=90", _container(name)])
+        run(["podman", "restart", "--time=90", _container(name)])
     for name in names:
         _wait_until_ready(name)
     _write_ssh_config(names)  # they may have other addresses now
@@ -131,7 +132,7 @@ def journal(name: str, lines: int = 40) -> str:
     """The end of what the services on a host said; empty where there is no such host."""
     units = [f"--unit={unit}" for unit in ("celery-*", "redis*", "postgresql*", "value-partner*", "logrotate*")]
     command = ["podman", "exec", _container(name), "journalctl", "--no-pager", "--quiet", f"--lines={lines}", *units]
-    return _try(command).stdout
+    return attempt(command).stdout
 
 
 def _container(name: str) -> str:
@@ -155,50 +156,32 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _install_tools() -> None:
-    missing = [program for program in _TOOLS if not shutil.which(program)]
-    if not missing:
-        return
-    packages = [package for program in missing for package in _TOOLS[program]]
-    wanted = " ".join(packages)
-    if not shutil.which("apt-get"):
-        raise UnavailableError(
-            f"{', '.join(missing)}: not here, and there is no apt-get to install them with",
-            hint=f"Install what Debian calls {wanted}",
-        )
-    print(f"Installing {wanted}", flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "--quiet=2", "--option=DPkg::Lock::Timeout=300"]
-    _run([*apt, "update"], environment)
-    _run([*apt, "install", "--yes", "--no-install-recommends", *packages], environment)
-
-
 def _mount_cgroups() -> None:
     """Mount the one controller that crun asks for and that a hybrid of cgroup v1 and v2 may leave out."""
     folder = Path("/sys/fs/cgroup/hugetlb")
     is_hybrid = Path("/sys/fs/cgroup/unified").is_dir()
     if is_hybrid and "hugetlb" in Path("/proc/cgroups").read_text() and not folder.is_mount():
         folder.mkdir(exist_ok=True)
-        _run(["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(folder)])
+        run(["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(folder)])
 
 
 def _make_key() -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     if not (_FOLDER / "key").exists():
-        _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "value-partner-hosts", "-f", str(_FOLDER / "key")])
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "value-partner-hosts", "-f", str(_FOLDER / "key")])
 
 
 def _image(release: str) -> str:
     """The image of a release, made when its recipe has changed or it is not there."""
     recipe = hashlib.sha256("\n".join(_RECIPE).encode()).hexdigest()[:12]
     image = f"{_IMAGE}:{release}-{recipe}"
-    if _try(["podman", "image", "exists", image]).returncode == 0:
+    if attempt(["podman", "image", "exists", image]).returncode == 0:
         return image
     print(f"Making an image of Debian's {release} (about a minute, once)", flush=True)
     archive = _FOLDER / f"{release}.tar"
     try:
-        _run(["mmdebstrap", "--quiet", *_RECIPE, release, str(archive)])
-        _run(["podman", "import", "--quiet", '--change=CMD ["/sbin/init"]', str(archive), image])
+        run(["mmdebstrap", "--quiet", *_RECIPE, release, str(archive)])
+        run(["podman", "import", "--quiet", '--change=CMD ["/sbin/init"]', str(archive), image])
     finally:
         archive.unlink(missing_ok=True)
     _forget_others(release, image)
@@ -207,10 +190,10 @@ def _image(release: str) -> str:
 
 def _forget_others(release: str, image: str) -> None:
     """Remove what older recipes made, but for images that another clone's hosts use."""
-    there = _run(["podman", "images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={_IMAGE}"])
+    there = run(["podman", "images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={_IMAGE}"])
     for other in there.split():
         if other.startswith(f"{_IMAGE}:{release}") and other != image:
-            _try(["podman", "rmi", other])
+            attempt(["podman", "rmi", other])
     for packages in (_FOLDER / "packages").glob(f"{release}*"):
         if packages.name != image.rpartition(":")[2]:
             shutil.rmtree(packages)
@@ -271,12 +254,12 @@ def _pip_paths() -> list[str]:
 
 def _running(name: str) -> bool:
     command = ["podman", "inspect", "--format={{.State.Running}}", _container(name)]
-    return _try(command).stdout.strip() == "true"
+    return attempt(command).stdout.strip() == "true"
 
 
 def _address(name: str) -> str:
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    return _run(["podman", "inspect", f"--format={form}", _container(name)]).split()[0]
+    return run(["podman", "inspect", f"--format={form}", _container(name)]).split()[0]
 
 
 def _wait_until_ready(name: str) -> None:
@@ -284,14 +267,14 @@ def _wait_until_ready(name: str) -> None:
     states = ("running", "degraded")
     while (state := _state(name)) not in states:
         if time.monotonic() > deadline:
-            said = _try(["podman", "logs", "--tail=5", _container(name)])
+            said = attempt(["podman", "logs", "--tail=5", _container(name)])
             raise UnavailableError(
                 f"systemd is {state or 'not there'} after {_START_SECONDS} s:\n{said.stdout}{said.stderr}".rstrip(),
                 where=_container(name),
             )
         time.sleep(0.2)  # each look starts a process in the container
     script = _FIRST_BOOT.format(user=_USER, key=(_FOLDER / "key.pub").read_text().strip())
-    _run(["podman", "exec", _container(name), "sh", "-ec", script])
+    run(["podman", "exec", _container(name), "sh", "-ec", script])
     while True:
         with contextlib.suppress(OSError), socket.create_connection((_address(name), 22), timeout=5) as ssh:
             if ssh.recv(4) == b"SSH-":
@@ -302,7 +285,7 @@ def _wait_until_ready(name: str) -> None:
 
 
 def _state(name: str) -> str:
-    return _try(["podman", "exec", _container(name), "systemctl", "is-system-running"]).stdout.strip()
+    return attempt(["podman", "exec", _container(name), "systemctl", "is-system-running"]).stdout.strip()
 
 
 def _write_ssh_config(names: Sequence[str]) -> None:
@@ -323,20 +306,6 @@ def _write_ssh_config(names: Sequence[str]) -> None:
             "    ServerAliveCountMax 3\n"
         )
     (_FOLDER / "ssh_config").write_text(f'Include "{_FOLDER}/*.ssh"\n')
-
-
-def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
-    ended = _try(command, environment)
-    if ended.returncode:
-        said = "\n".join((ended.stderr or ended.stdout).splitlines()[-5:])
-        raise UnavailableError(f"it failed with exit code {ended.returncode}:\n{said}", where=" ".join(command[:3]))
-    return ended.stdout
-
-
-def _try(command: list[str], environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
-    )
 
 
 def main() -> int:

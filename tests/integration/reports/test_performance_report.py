@@ -1,46 +1,20 @@
 """The HTML report of a portfolio: what a reader finds in it, and what a stranger's text can't do to it."""
 
 import re
-from datetime import date
-from decimal import Decimal
 
 import pytest
-from sqlalchemy import text
 
-from app.calendars import business_days
 from app.errors import BadInputError
 from app.reports import METRICS, write_performance_report
 from tests import factories as make
-from tests.integration.performance.valuing import valued
+from tests.integration.reports.portfolio import CODE, PRICED, STRANGER, value_portfolio
 from tests.integration.reports.reader import Reader
-
-FIRST = date(2025, 12, 1)
-#: Business days up to Friday, 6 March 2026, of which the last week has no close.
-DAYS = business_days("XNYS", FIRST, date(2026, 3, 6))
-PRICED = DAYS[:-5]
-STRANGER = "<script>alert(1)</script> & Söhne"
 
 
 @pytest.fixture
 def read(session, tmp_path):
-    """An account of a share that rises by one a day and falls in January, beside a benchmark that stands still."""
-    account = make.account(session, "NORTH/1", name=STRANGER)
-    share, index = make.security(session, "SHARE", name="Share <b>of</b> all"), make.security(session, "INDEX")
-    for number, day in enumerate(PRICED):
-        price = 100 + number - (30 if day.month == 1 and day.day < 20 else 0)
-        make.price(session, share, day, str(price))
-        make.price(session, index, day, "50")
-    make.book(session, account, as_of=FIRST, positions={share: "10"}, cash={"USD": "250"})
-    make.trade(session, account, kind="deposit", amount=Decimal(500), trade_date=DAYS[7], settle_date=DAYS[7])
-    session.commit()
-    valued(session)
-    session.execute(
-        text("UPDATE portfolios SET benchmark_id = :index, due_from = '0001-01-01' WHERE account_id = :account"),
-        {"index": index, "account": account},
-    )
-    session.commit()
-    valued(session)
-    path = write_performance_report(session, "NORTH/1", tmp_path / "reports")
+    value_portfolio(session)
+    path = write_performance_report(session, CODE, tmp_path / "reports")
     assert path.name == "performance-2026-03-06-NORTH_1.html"
     assert list(path.parent.iterdir()) == [path]
     page = path.read_text()

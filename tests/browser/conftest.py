@@ -1,0 +1,56 @@
+"""A real browser, and pages as people get them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from app.reports import write_performance_report, write_report
+from dev.browser_tests import PROGRAM
+from tests.integration.reports import morning
+from tests.integration.reports.portfolio import CODE, value_portfolio
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which(PROGRAM)
+    assert program, "there is no Chromium here: `make test-browser` installs it"
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program) as browser:
+        yield browser
+
+
+@pytest.fixture
+def show(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a file, `show(path, width=390, color_scheme="dark")`; a page that asks for anything or complains fails."""
+    asked: list[str] = []
+    said: list[str] = []
+    opened: list[Page] = []
+
+    def show(path: Path, *, width: int = 1280, **options: str) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        opened.append(page)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.goto(path.as_uri())
+        assert asked == [path.as_uri()], "a page that is sent by mail fetches nothing"
+        assert said == []
+        asked.clear()
+        return page
+
+    yield show
+    for page in opened:
+        page.context.close()
+    assert (asked, said) == ([], [])
+
+
+@pytest.fixture(params=["reconciliation", "performance"])
+def report(request: pytest.FixtureRequest, session, tmp_path: Path) -> Path:
+    """A report as the program writes it, with the names that strangers gave."""
+    if request.param == "performance":
+        value_portfolio(session)
+        return write_performance_report(session, CODE, tmp_path)
+    return write_report(session, morning.reconcile_morning(session), tmp_path, now=morning.NOW)
