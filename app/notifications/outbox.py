@@ -1,0 +1,190 @@
+"""Telling those who are to be told: each mail and each message is a job, in the transaction of what it tells of."""
+
+import logging
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, time, timedelta
+from email.utils import make_msgid
+from enum import StrEnum
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as insert_or_not
+from sqlalchemy.orm import Session
+
+from app.jobs import enqueue
+from app.notifications.letters import Letter, Severity
+from app.notifications.models import DigestEntry, Notice, Subscriber, Subscription, TaskFailure
+from app.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+MAIL_TASK = "app.tasks.notifications.send_mail"
+CHANNEL_TASK = "app.tasks.notifications.send_to_channel"
+MAIL = "mail"
+
+
+class Category(StrEnum):
+    """What a notice is about, which people subscribe to."""
+
+    RECONCILIATION = "reconciliation"
+    PRICES = "prices"
+    ALERTS = "alerts"
+    OPERATIONS = "operations"
+
+
+def notify(
+    session: Session,
+    *,
+    key: str,
+    category: Category,
+    letter: Letter,
+    now: datetime | None = None,
+    only: Collection[int] | None = None,
+) -> int | None:
+    """Tell whoever subscribed to it; one notice a key.
+
+    What is told now waits for the end of a reader's quiet hours, unless it is critical. What nobody subscribed to goes
+    to `ADMIN_EMAIL`, so that nothing is told to nobody.
+
+    Args:
+        session: the transaction of what it tells of.
+        key: what it tells of.
+        category: who is told.
+        letter: what there is to tell.
+        now: the time; the clock's if left out.
+        only: ids of the subscribers whom it concerns, who are told whether or not they subscribed; by mail, where their
+            subscriptions name no other channel.
+
+    Returns:
+        The id of the notice; None if there is one of that key.
+    """
+    notice_id = session.execute(
+        insert_or_not(Notice)
+        .values(key=key, category=category, letter=letter.as_json())
+        .on_conflict_do_nothing()
+        .returning(Notice.id)
+    ).scalar_one_or_none()
+    if notice_id is None:
+        return None
+    now = now or datetime.now(UTC)
+    told = _told(session, category, letter.severity, only)
+    for subscriber, channel, delivery in told:
+        if delivery == "digest" and letter.severity is not Severity.CRITICAL:
+            session.execute(
+                insert(DigestEntry).values(
+                    notice_id=notice_id,
+                    subscriber_id=subscriber.id,
+                    channel=channel,
+                    due_at=next_digest(subscriber, now),
+                )
+            )
+            continue
+        send(
+            session,
+            f"notice:{notice_id}:{subscriber.id}",
+            letter,
+            channel=channel,
+            subscriber=subscriber,
+            category=category,
+            due_at=None if letter.severity is Severity.CRITICAL else quiet_until(subscriber, now),
+        )
+    if not told and only is None:
+        send(session, f"notice:{notice_id}", letter, channel=MAIL, subscriber=None, category=category)
+    return notice_id
+
+
+def send(
+    session: Session,
+    key: str,
+    letter: Letter,
+    *,
+    channel: str,
+    subscriber: Subscriber | None,
+    category: Category,
+    due_at: datetime | None = None,
+) -> None:
+    """Ask for the job of one message; to `ADMIN_EMAIL`, where no subscriber is named.
+
+    Without a mail server no mail is asked for, and the log says so.
+    """
+    settings = get_settings()
+    if channel != MAIL:
+        args = {"channel": channel, "letter": letter.as_json(), "notice_id": key}
+        enqueue(session, CHANNEL_TASK, f"{channel}:{key}", args, due_at=due_at)
+        return
+    if settings.mail_off_reason is not None:
+        # Not the letter, which may name a customer.
+        logger.warning("No mail tells of %s: %s", key, settings.mail_off_reason)
+        return
+    args = {
+        "to": subscriber.address if subscriber else settings.admin_email,
+        "subject": letter.subject,
+        "text": "",
+        "message_id": make_msgid(domain=settings.server_email.rpartition("@")[2].rstrip(">")),
+        "letter": letter.as_json(),
+    }
+    if subscriber:
+        # Who reads it there ends the subscription.
+        wish = quote(f"unsubscribe {subscriber.name} {category}")
+        args["unsubscribe"] = f"mailto:{settings.admin_email}?subject={wish}"
+    enqueue(session, MAIL_TASK, f"{MAIL}:{key}", args, due_at=due_at)
+
+
+def _told(
+    session: Session, category: Category, severity: Severity, only: Collection[int] | None
+) -> Sequence[tuple[Subscriber, str, str]]:
+    """Return who is told, by which channel, and whether now or in a digest."""
+    subscribed = (
+        select(Subscriber, Subscription.channel, Subscription.delivery, Subscription.least_severity)
+        .join(Subscription, Subscription.subscriber_id == Subscriber.id)
+        .where(Subscriber.active, Subscription.category == category)
+        .order_by(Subscriber.id, Subscription.channel)
+    )
+    if only is not None:
+        subscribed = subscribed.where(Subscriber.id.in_(only))
+    rows = session.execute(subscribed).all()
+    told = [
+        (subscriber, channel, delivery)
+        for subscriber, channel, delivery, least in rows
+        if severity.rank >= Severity(least).rank
+    ]
+    if only is not None:
+        known = {subscriber.id for subscriber, *_ in rows}
+        others = select(Subscriber).where(Subscriber.active, Subscriber.id.in_(set(only) - known))
+        told += [(subscriber, MAIL, "now") for subscriber in session.scalars(others)]
+    return told
+
+
+def quiet_until(subscriber: Subscriber, now: datetime) -> datetime | None:
+    """Return when a reader's quiet hours end, if `now` is within them."""
+    if subscriber.quiet_from is None or subscriber.quiet_to is None:
+        return None
+    here = now.astimezone(ZoneInfo(subscriber.timezone))
+    since, until = subscriber.quiet_from, subscriber.quiet_to
+    clock = here.time()
+    is_quiet = since <= clock < until if since < until else clock >= since or clock < until
+    return _next(until, subscriber.timezone, now) if is_quiet else None
+
+
+def next_digest(subscriber: Subscriber, now: datetime) -> datetime:
+    """Return when a reader's next digest is due, after `now`."""
+    return _next(subscriber.digest_at, subscriber.timezone, now)
+
+
+def _next(clock: time, timezone: str, now: datetime) -> datetime:
+    """Return the next moment after `now` at which a clock in a time zone shows a time.
+
+    A time that the clock leaves out is over when it has gone on; of one that it shows twice the first counts.
+    """
+    zone = ZoneInfo(timezone)
+    day = now.astimezone(zone).date()
+    moments = (datetime.combine(day + timedelta(days=n), clock, zone).astimezone(UTC) for n in range(3))
+    return next(moment for moment in moments if moment > now)
+
+
+def prune_notices(session: Session, *, older_than: timedelta) -> int:
+    """Delete notices, and failures that were counted, of longer ago; return how many notices."""
+    limit = func.now() - older_than
+    session.execute(delete(TaskFailure).where(TaskFailure.happened_at < limit))
+    return len(session.scalars(delete(Notice).where(Notice.created_at < limit).returning(Notice.id)).all())
