@@ -291,6 +291,7 @@ class Settings(BaseModel):
     statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
     price_providers: Annotated[str, AfterValidator(_price_providers)] = "files"
+    price_coverage_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.95")
     price_jump_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.25")
     reference_rates_file: str = ""
     ecb_url: _BaseUrlOrOff = "https://www.ecb.europa.eu/stats/eurofxref"
@@ -301,6 +302,7 @@ class Settings(BaseModel):
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
     write_off_limit: Annotated[Decimal, BeforeValidator(_amount)] = Decimal(100)
     reconciliation_shard_size: int = Field(10_000, ge=1, le=1_000_000)
+    run_late_after_min: int = Field(120, ge=1, le=10_000)
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)
     # Above the longest visibility timeout: a message that comes again by then must find its job.

@@ -1,1 +1,5 @@
-"""Alert rules: what people want to be told of prices, portfolios and breaks, and what was told."""
+"""What people want to be told of: alert rules on prices, portfolios and breaks, and what does not happen in time."""
+
+from app.alerts.watches import watch_run, watch_statements
+
+__all__ = ["watch_run", "watch_statements"]

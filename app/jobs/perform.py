@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from traceback import format_exception
 from typing import Any, cast
 
 from sqlalchemy import Row, Table, Text, bindparam, func, select, text, update
@@ -21,6 +22,7 @@ _MOST_DOUBLINGS = 20
 #: States in which a message finds nothing to do, and no answer to give.
 _GIVEN_UP = ("parked", "refused", "dropped")
 _ERROR_LENGTH = 2000
+_TRACE_LENGTH = 8000
 
 
 class TakenError(Exception):
@@ -38,7 +40,8 @@ class Fate(Enum):
 
 
 Effect = Callable[[Session, dict[str, Any]], dict[str, Any] | None]
-OnFailure = Callable[[Session, Row[Any], Fate, str], None]
+#: Called with the transaction, the job's row, its fate, the error, and where in the code it came about, if known.
+OnFailure = Callable[[Session, Row[Any], Fate, str, str], None]
 
 
 def perform(
@@ -62,7 +65,7 @@ def perform(
         max_attempts: how often it may fail, or be lost on the way, before it is parked.
         idle_timeout: after this time without a statement PostgreSQL ends the transaction, so that a worker that
             sleeps on its claim loses it and can't commit. None for no limit.
-        on_failure: called in the transaction that records a failure, with the job's row, its fate and the error.
+        on_failure: called in the transaction that records a failure.
         not_failures: errors by which the effect says that it goes on by other means; they leave the job waiting.
         dont_retry: errors that park the job at once.
 
@@ -151,7 +154,7 @@ def _count_attempt(
     if job.attempts >= max_attempts:
         error = job.last_error or "its workers died without a word"
         _finish(session, delivery, "parked", last_error=error)
-        on_failure(session, job, Fate.PARKED, error)
+        on_failure(session, job, Fate.PARKED, error, "")
     else:
         session.execute(update(Job).where(Job.id == job.id).values(attempts=Job.attempts + 1))
 
@@ -213,7 +216,7 @@ def _record_failure(
             )
         else:
             _finish(session, delivery, fate.value, last_error=message, attempts=attempts)
-        on_failure(session, job, fate, message)
+        on_failure(session, job, fate, message, storable("".join(format_exception(error))[-_TRACE_LENGTH:]))
 
 
 def pause(attempts: int, *, luck: float) -> timedelta:

@@ -54,6 +54,8 @@ class Section:
     paragraphs: tuple[str, ...] = ()
     table: Table | None = None
     bars: Bars | None = None
+    #: Lines to be shown as they are, such as a traceback.
+    lines: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +110,5 @@ def _section(values: Mapping[str, Any]) -> Section:
             table["more"],
         ),
         bars=bars and Bars(bars["title"], bars["unit"], tuple((name, figure) for name, figure in bars["bars"])),
+        lines=values["lines"],
     )

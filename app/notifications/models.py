@@ -88,7 +88,7 @@ class DigestEntry(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     __table_args__ = (Index("digest_entries_due_idx", "due_at", postgresql_where=text("asked_at IS NULL")),)
 
 
-class TaskFailure(Base, app_may={"INSERT", "DELETE"}):
+class TaskFailure(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     """A task that failed for good, or was parked: kept so that one mail can tell of many."""
 
     __tablename__ = "task_failures"
@@ -101,5 +101,24 @@ class TaskFailure(Base, app_may={"INSERT", "DELETE"}):
     kind: Mapped[str]
     host: Mapped[str]
     happened_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The first of the same within an hour, which was told of at once; of that one its own id.
+    first_id: Mapped[int | None]
+    #: Of the first one: when those that came after it were told of, or there were none.
+    summed_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("task_failures_same_idx", "task", "kind", "happened_at"),)
+    __table_args__ = (
+        Index("task_failures_same_idx", "task", "kind", "happened_at"),
+        Index("task_failures_first_idx", "first_id"),
+        Index(
+            "task_failures_unsummed_idx", "happened_at", postgresql_where=text("first_id = id AND summed_at IS NULL")
+        ),
+    )
+
+
+class Look(Base, app_may={"INSERT", "DELETE"}):
+    """Something that is looked at once, such as whether statements are here by their time; told of or not."""
+
+    __tablename__ = "looks"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    looked_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.jobs import enqueue
 from app.notifications.letters import Letter, Severity
-from app.notifications.models import DigestEntry, Notice, Subscriber, Subscription, TaskFailure
+from app.notifications.models import DigestEntry, Look, Notice, Subscriber, Subscription, TaskFailure
 from app.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def notify(
 ) -> int | None:
     """Tell whoever subscribed to it; one notice a key.
 
-    What is told now waits for the end of a reader's quiet hours, unless it is critical. What nobody subscribed to goes
-    to `ADMIN_EMAIL`, so that nothing is told to nobody.
+    What is told now waits for the end of a reader's quiet hours, unless it is critical. `ADMIN_EMAIL` is told of
+    operations, and of what nobody subscribed to.
 
     Args:
         session: the transaction of what it tells of.
@@ -89,7 +89,8 @@ def notify(
             category=category,
             due_at=None if letter.severity is Severity.CRITICAL else quiet_until(subscriber, now),
         )
-    if not told and only is None:
+    is_for_admin = category is Category.OPERATIONS or not told
+    if only is None and is_for_admin and get_settings().admin_email not in {each.address for each, *_ in told}:
         send(session, f"notice:{notice_id}", letter, channel=MAIL, subscriber=None, category=category)
     return notice_id
 
@@ -183,8 +184,15 @@ def _next(clock: time, timezone: str, now: datetime) -> datetime:
     return next(moment for moment in moments if moment > now)
 
 
+def look_once(session: Session, key: str) -> bool:
+    """Return whether something is looked at for the first time; it is not, from then on, if the transaction commits."""
+    new = session.execute(insert_or_not(Look).values(key=key).on_conflict_do_nothing().returning(Look.key))
+    return new.scalar_one_or_none() is not None
+
+
 def prune_notices(session: Session, *, older_than: timedelta) -> int:
-    """Delete notices, and failures that were counted, of longer ago; return how many notices."""
+    """Delete notices, looks, and failures that were counted, of longer ago; return how many notices."""
     limit = func.now() - older_than
+    session.execute(delete(Look).where(Look.looked_at < limit))
     session.execute(delete(TaskFailure).where(TaskFailure.happened_at < limit))
     return len(session.scalars(delete(Notice).where(Notice.created_at < limit).returning(Notice.id)).all())

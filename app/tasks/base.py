@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.errors import UnavailableError
 from app.jobs import Delivery, Effect, Fate, TakenError, adopt, perform, postpone
-from app.notifications import enqueue_failure_mail, enqueue_parked_mail
+from app.notifications import tell_failure, tell_parked
 from app.settings import get_settings
 from app.tasks.discretion import discreet, discreet_retry
 
@@ -102,12 +102,13 @@ class Task(celery.Task):
             return
         try:
             with session_scope() as session:
-                enqueue_failure_mail(
+                tell_failure(
                     session,
                     key=f"task:{self.request.id}",
                     task=self.name,
                     args=_kept_arguments(self, args, kwargs),
-                    error="".join(format_exception(error)),
+                    error=f"{type(error).__name__}: {error}",
+                    trace="".join(format_exception(error)),
                 )
         except UnavailableError as unavailable:
             logger.error("Nobody can be told that %s failed for good: %s", self.name, unavailable)
@@ -184,9 +185,9 @@ class Task(celery.Task):
             postpone(delivery, pause if isinstance(pause, datetime) else datetime.now(UTC) + timedelta(seconds=pause))
             raise
 
-    def _tell_failure(self, session: Session, job: Row[Any], fate: Fate, error: str) -> None:
+    def _tell_failure(self, session: Session, job: Row[Any], fate: Fate, error: str, trace: str) -> None:
         if fate is Fate.PARKED:
-            self.tell_parked(session, job, error)
+            self.tell_parked(session, job, error, trace)
         elif fate is Fate.REFUSED:
             self.end_undone(session, job, error)
 
@@ -200,10 +201,10 @@ class Task(celery.Task):
             logger.error("What %s does when job %d ends undone failed: %s", self.name, job.id, type(failure).__name__)
             logger.debug("In full:", exc_info=True)
 
-    def tell_parked(self, session: Session, job: Row[Any], error: str) -> None:
+    def tell_parked(self, session: Session, job: Row[Any], error: str, trace: str = "") -> None:
         """Do what must happen when a job of this task is parked: what the task asks for, and the mail."""
         self.end_undone(session, job, error)
-        enqueue_parked_mail(session, job, error)
+        tell_parked(session, job, error, trace)
 
 
 class JobTask(Task):

@@ -1,5 +1,6 @@
 """Notification tasks."""
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -7,7 +8,10 @@ from uuid import uuid4
 from sqlalchemy.orm import Session
 
 from app import notifications
-from app.jobs import check_claim
+from app.alerts import watch_run, watch_statements
+from app.jobs import check_claim, enqueue
+from app.notifications import Category, notify, send_digests, tell_repeated_failures
+from app.reports import morning_letter
 from app.settings import get_settings
 from app.tasks.base import JobTask, job_task
 from app.tasks.receipts import note_taken, was_taken
@@ -37,3 +41,42 @@ def send_mail(
             when_taken=partial(note_taken, message_id),
         )
     return {"message_id": message_id}
+
+
+@job_task(name="app.tasks.notifications.send_due")
+def send_due(session: Session) -> dict[str, Any]:
+    """Send what is due by now: digests, failures that repeated, and word of what should have happened and did not.
+
+    Returns:
+        How many `digests`, letters about `failures`, whether the nightly run is `late`, and how many letters about
+        `statements` that are missing.
+    """
+    now = datetime.now(UTC)
+    return {
+        "failures": tell_repeated_failures(session),
+        "late": watch_run(
+            session,
+            schedule="reconcile-accounts-daily",
+            late_after=timedelta(minutes=get_settings().run_late_after_min),
+            now=now,
+        ),
+        "statements": watch_statements(session, now=now),
+        "digests": send_digests(session, now=now),
+    }
+
+
+@job_task(name="app.tasks.notifications.send_morning_report")
+def send_morning_report(session: Session, run_id: int) -> dict[str, Any]:
+    """Tell of a run that is over.
+
+    Returns:
+        `notice_id`.
+    """
+    letter = morning_letter(session, run_id, now=datetime.now(UTC))
+    notice_id = notify(session, key=f"run:{run_id}", category=Category.RECONCILIATION, letter=letter)
+    return {"notice_id": notice_id}
+
+
+def request_morning_report(session: Session, run_id: int) -> int:
+    """Have people told of a run once the transaction has committed; return the job, the same for the same run."""
+    return enqueue(session, send_morning_report.name, f"morning-report:run-{run_id}", {"run_id": run_id})

@@ -18,7 +18,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from app.jobs import Message, connect
-from app.notifications import enqueue_parked_mail
+from app.notifications import tell_parked
 from app.tasks.base import JOB_HEADER, NUMBER_HEADER, Task
 from app.tasks.celery_app import app
 
@@ -74,7 +74,7 @@ class CeleryTransport:
         if isinstance(task, Task):
             task.tell_parked(session, job, error)
         else:
-            enqueue_parked_mail(session, job, error)
+            tell_parked(session, job, error)
 
     def end_undone(self, session: Session, job: Row[Any], error: str) -> None:
         """Do what the task of a job that a person gives up asks for; the task may be unknown here."""

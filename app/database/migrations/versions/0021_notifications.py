@@ -80,13 +80,28 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("happened_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("first_id", sa.BigInteger(), nullable=True),
+        sa.Column("summed_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("task_failures_pkey")),
         sa.UniqueConstraint("key", name=op.f("task_failures_key_key")),
     )
     op.create_index("task_failures_same_idx", "task_failures", ["task", "kind", "happened_at"])
+    op.create_index("task_failures_first_idx", "task_failures", ["first_id"])
+    op.create_index(
+        "task_failures_unsummed_idx",
+        "task_failures",
+        ["happened_at"],
+        postgresql_where=sa.text("first_id = id AND summed_at IS NULL"),
+    )
+    op.create_table(
+        "looks",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("looked_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("looks_pkey")),
+    )
 
 
 def downgrade() -> None:
     """Take it back. Who is told of what is lost."""
-    for table in ("task_failures", "digest_entries", "notices", "subscriptions", "subscribers"):
+    for table in ("looks", "task_failures", "digest_entries", "notices", "subscriptions", "subscribers"):
         op.drop_table(table)
