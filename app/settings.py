@@ -13,7 +13,7 @@ from email.utils import parseaddr
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,8 @@ from pydantic import (
     Secret,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -44,6 +46,8 @@ _POSTGRESQL = "postgresql+psycopg"
 _POSTGRESQL_EXAMPLE = f"{_POSTGRESQL}://localhost/value_partner"
 #: An address that is never asked. (Empty means the default.)
 _OFF = "off"
+#: What pydantic takes for true.
+_TRUE = {"true", "1", "yes", "y", "on", "t"}
 _PERCENT_ENCODE = "in a password, / : @ # ? and % are written %2F %3A %40 %23 %3F and %25"
 # To the last @, for a password that should have been percent-encoded may itself hold @ / # and ?; and where
 # the @ is missing, all after a colon that no port follows.
@@ -120,6 +124,12 @@ def _address(address: str) -> str:
     return address
 
 
+def _only_without_starttls(use_ssl: bool, known: ValidationInfo) -> bool:
+    if use_ssl and known.data.get("email_use_tls"):
+        raise ValueError("false while EMAIL_USE_TLS is true: a port of a mail server speaks one or the other")
+    return use_ssl
+
+
 def _host(host: str) -> str:
     try:
         ip_address(host)
@@ -162,6 +172,13 @@ def _share(text: str) -> Decimal:
     if not re.fullmatch(r"\d(\.\d{1,6})?", text, re.ASCII) or not 0 < Decimal(text) <= 1:
         raise ValueError("a share above 0 and at most 1, such as 0.25")
     return Decimal(text)
+
+
+def _share_or_none(text: str) -> Decimal:
+    try:
+        return Decimal(0) if text == "0" else _share(text)
+    except ValueError:
+        raise ValueError("a share of at most 1, such as 0.95; or 0, for no limit") from None
 
 
 def _timezone(name: str) -> str:
@@ -261,7 +278,10 @@ class Settings(BaseModel):
 
     email_host: _Host = ""
     email_port: int = Field(587, ge=1, le=65535)
+    #: STARTTLS; off where only EMAIL_USE_SSL is given.
     email_use_tls: bool = True
+    #: TLS from the first byte.
+    email_use_ssl: Annotated[bool, AfterValidator(_only_without_starttls)] = False
     email_host_user: str = ""
     email_host_password: SecretStr = SecretStr("")
     admin_email: _Address = ""
@@ -291,7 +311,7 @@ class Settings(BaseModel):
     statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
     price_providers: Annotated[str, AfterValidator(_price_providers)] = "files"
-    price_coverage_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.95")
+    price_coverage_limit: Annotated[Decimal, BeforeValidator(_share_or_none)] = Decimal("0.95")
     price_jump_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.25")
     reference_rates_file: str = ""
     ecb_url: _BaseUrlOrOff = "https://www.ecb.europa.eu/stats/eurofxref"
@@ -308,6 +328,13 @@ class Settings(BaseModel):
     # Above the longest visibility timeout: a message that comes again by then must find its job.
     jobs_history_days: int = Field(30, ge=8, le=3650)
     max_statement_bytes: int = Field(64 * 1024 * 1024, ge=1, le=1024**3)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _starttls_unless_ssl(cls, values: Any) -> Any:
+        if "email_use_tls" in values or str(values.get("email_use_ssl", "")).lower() not in _TRUE:
+            return values
+        return {**values, "email_use_tls": False}
 
     @property
     def plaid_items(self) -> dict[str, str]:
@@ -421,7 +448,7 @@ def _may_be(field: FieldInfo, problem: ErrorDetails) -> str:
         low = next(bound.ge for bound in field.metadata if isinstance(bound, Ge))
         high = next(bound.le for bound in field.metadata if isinstance(bound, Le))
         return f"a whole number from {low} to {high}"
-    if field.annotation is bool:
+    if field.annotation is bool and "error" not in problem.get("ctx", {}):
         return "true or false"
     if levels := get_args(field.annotation):
         return f"one of {', '.join(levels)}"

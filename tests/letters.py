@@ -8,8 +8,9 @@ def words(letter: Any) -> str:
     match letter:
         case str():
             return letter
-        case {"columns": _, "rows": rows, "more": more}:
-            return "\n".join([*(" | ".join(row) for row in rows), *([f"and {more} more"] if more else [])])
+        case {"columns": _, "rows": rows, **rest}:
+            more = [f"and {rest['more']} more"] if "more" in rest else []
+            return "\n".join([*map(" | ".join, rows), *more])
         case dict():
             return "\n".join(filter(None, map(words, letter.values())))
         case list() | tuple():

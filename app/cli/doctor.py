@@ -93,6 +93,7 @@ def _checks(settings: "Settings") -> list[Check]:
         Check("mappings", str(settings.statement_mappings_dir), lambda: _look_at_mappings(settings)),
         Check("prices", "", _look_at_prices, needs=("database", "migrations")),
         Check("mail", mail, lambda: _look_at_mail(settings)),
+        Check("mails", "", _look_at_mails, needs=("database", "migrations")),
         Check("workers", "", _look_at_workers, needs=("broker",)),
         Check("messages", "", _look_at_refused_messages, needs=("result backend",)),
     ]
@@ -246,6 +247,21 @@ def _look_at_mail(settings: "Settings") -> Finding:
         )
     greeting = check_mail_server(settings)
     return Finding(State.OK, f"{greeting} lets us in; mail goes to {settings.admin_email}")
+
+
+def _look_at_mails() -> Finding:
+    from app.database import session_scope
+    from app.notifications import count_unsure_mails
+
+    with session_scope() as session:
+        unsure = count_unsure_mails(session)
+    if not unsure:
+        return Finding(State.OK, "none may have come twice")
+    return Finding(
+        State.NOTE,
+        f"may have come twice, under one Message-ID: {unsure:,}",
+        "The mail server had them and gave no answer, so they were sent again; docs/notifications.md says more.",
+    )
 
 
 def _look_at_refused_messages() -> Finding:

@@ -7,9 +7,20 @@ rendered when it is sent. `send_mail` sends one over SMTP.
 from app.notifications.digests import send_digests
 from app.notifications.failures import tell_failure, tell_parked, tell_repeated_failures
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
-from app.notifications.mail import check_mail_server, send_mail
+from app.notifications.mail import MailingList, check_mail_server, send_mail
 from app.notifications.models import Subscriber
-from app.notifications.outbox import MAIL, Category, look_once, notify, prune_notices
+from app.notifications.outbox import (
+    MAIL,
+    MAIL_TASK,
+    Category,
+    count_unsure_mails,
+    look_once,
+    mail_args,
+    notify,
+    prune_notices,
+)
+from app.notifications.rendering import html, plain_text
+from app.notifications.smtp import Hooks, MailRefusedError, close_connections
 from app.notifications.subscribers import (
     Subscribed,
     SubscriberView,
@@ -23,11 +34,15 @@ from app.notifications.subscribers import (
 
 __all__ = [
     "MAIL",
+    "MAIL_TASK",
     "Attachment",
     "Bars",
     "Category",
     "Column",
+    "Hooks",
     "Letter",
+    "MailRefusedError",
+    "MailingList",
     "Section",
     "Severity",
     "Subscribed",
@@ -37,10 +52,15 @@ __all__ = [
     "add_subscriber",
     "change_subscriber",
     "check_mail_server",
+    "close_connections",
+    "count_unsure_mails",
     "find_subscriber",
+    "html",
     "list_subscribers",
     "look_once",
+    "mail_args",
     "notify",
+    "plain_text",
     "prune_notices",
     "send_digests",
     "send_mail",

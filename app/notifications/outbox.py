@@ -5,15 +5,16 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, time, timedelta
 from email.utils import make_msgid
 from enum import StrEnum
-from urllib.parse import quote
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.orm import Session
 
 from app.jobs import enqueue
 from app.notifications.letters import Letter, Severity
+from app.notifications.mail import MailingList, checked_address
 from app.notifications.models import DigestEntry, Look, Notice, Subscriber, Subscription, TaskFailure
 from app.settings import get_settings
 
@@ -118,18 +119,39 @@ def send(
         # Not the letter, which may name a customer.
         logger.warning("No mail tells of %s: %s", key, settings.mail_off_reason)
         return
+    mailing_list = None
+    if subscriber:
+        mailing_list = MailingList(category.value, f"unsubscribe {subscriber.name} {category}")
+    args = mail_args(subscriber.address if subscriber else settings.admin_email, letter, mailing_list)
+    enqueue(session, MAIL_TASK, f"{MAIL}:{key}", args, due_at=due_at)
+
+
+def mail_args(to: str, letter: Letter, mailing_list: MailingList | None = None) -> dict[str, Any]:
+    """Return the arguments of a job of `MAIL_TASK`.
+
+    Raises:
+        BadInputError: the address can't be used.
+    """
+    checked_address(to, "to")
     args = {
-        "to": subscriber.address if subscriber else settings.admin_email,
+        "to": to,
         "subject": letter.subject,
         "text": "",
-        "message_id": make_msgid(domain=settings.server_email.rpartition("@")[2].rstrip(">")),
+        "message_id": make_msgid(domain=get_settings().server_email.rpartition("@")[2].rstrip(">")),
         "letter": letter.as_json(),
     }
-    if subscriber:
-        # Who reads it there ends the subscription.
-        wish = quote(f"unsubscribe {subscriber.name} {category}")
-        args["unsubscribe"] = f"mailto:{settings.admin_email}?subject={wish}"
-    enqueue(session, MAIL_TASK, f"{MAIL}:{key}", args, due_at=due_at)
+    return args if mailing_list is None else {**args, "unsubscribe": mailing_list.as_json()}
+
+
+def count_unsure_mails(session: Session) -> int:
+    """Return how many mails, of those whose jobs are kept, a server may have taken twice."""
+    return session.scalar(_COUNT_UNSURE, {"task": MAIL_TASK}) or 0
+
+
+# As `app.tasks.notifications.send_mail` returns it.
+_COUNT_UNSURE = text(
+    "SELECT count(*) FROM jobs WHERE state = 'done' AND task = :task AND result ->> 'sent_again_unsure' = 'true'"
+)
 
 
 def _told(

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time
-from email.utils import parseaddr
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
 from app.notifications.letters import Severity
+from app.notifications.mail import checked_address
 from app.notifications.models import Subscriber, Subscription
 from app.notifications.outbox import MAIL, Category
 
@@ -177,6 +177,5 @@ def _values(wishes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _address(address: str) -> str:
-    if not (re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(address)[1]) and address.isprintable()):
-        raise BadInputError("it is no e-mail address", where=repr(address))
+    checked_address(address, "address")
     return address

@@ -8,7 +8,7 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
-from app.market_data import Coverage, DoubtfulPrice, count_quarantined, list_quarantined
+from app.market_data import Coverage, DoubtfulPrice, count_quarantined, lagging, list_quarantined
 from app.notifications import Attachment, Bars, Column, Letter, Section, Severity, Table
 from app.reconciliation import BreakFilter, BreakView, count_breaks_by_age, list_breaks
 from app.reports.digest import RunDigest, digest_run
@@ -188,28 +188,31 @@ def _doubts_table(by_security: dict[str, list[DoubtfulPrice]], new: int) -> Tabl
     return Table(columns, rows, new - len(rows))
 
 
-def coverage_letter(coverage: Coverage) -> Letter | None:
-    """Return what a sync could not price, if too few of those tracked have their close (`PRICE_COVERAGE_LIMIT`).
+def coverage_letter(session: Session, coverage: Coverage, *, now: datetime) -> Letter | None:
+    """Return which securities stay unpriced, if fewer than `PRICE_COVERAGE_LIMIT` of the tracked ones have their close.
 
-    A close that is not there yet is not missed: it comes with a later sync.
+    Theirs is that of the last but one session of their exchange: what closed today may still be on its way.
     """
     limit = get_settings().price_coverage_limit
-    missed = coverage.due - coverage.priced - coverage.stale
-    if coverage.tracked - missed >= limit * coverage.tracked:
+    behind = lagging(session, now=now, most=_MOST_SECURITIES)
+    if behind.tracked - behind.count >= limit * behind.tracked:
         return None
+    named = tuple((code, str(day or "never")) for code, day in behind.securities)
+    sections = [Section(table=Table((Column("Security"), Column("Newest close")), named, behind.count - len(named)))]
     columns = (Column("Why"), Column("From"), Column("Securities", is_number=True), Column("Such as"))
-    rows = tuple(
+    reasons = tuple(
         (reason.reason, reason.provider, f"{reason.securities:,}", ", ".join(reason.codes[:5]))
         for reason in coverage.reasons
-        if reason.state != "stale"
     )
+    if reasons:
+        sections.append(Section("What the last sync met with", table=Table(columns, reasons)))
     return Letter(
-        subject=f"Prices missing: {missed:,} of {coverage.tracked:,} securities",
+        subject=f"Prices missing: {behind.count:,} of {behind.tracked:,} securities",
         lead=(
-            f"Sync {coverage.sync_id} of {_moment(coverage)} UTC could not price {missed:,} of {coverage.tracked:,}"
-            f" tracked securities. Fewer than {limit:.2%} have their last close (PRICE_COVERAGE_LIMIT)."
+            f"{behind.count:,} of {behind.tracked:,} tracked securities lack the close of the session before the last,"
+            f" or an older one. Fewer than {limit:.2%} have it (PRICE_COVERAGE_LIMIT)."
         ),
-        sections=(Section("Why", table=Table(columns, rows)),),
+        sections=tuple(sections),
         commands=(("All of it", f"python -m app prices coverage {coverage.sync_id}"),),
         severity=Severity.WARNING,
     )

@@ -83,7 +83,7 @@ def _told(session: Session, progress: Progress) -> dict[str, Any]:
     request_valuation(session, f"sync-{progress.sync_id}")
     if coverage.doubted and (letter := quarantine_letter(session, coverage)):
         notify(session, key=f"quarantine:sync-{coverage.sync_id}", category=Category.PRICES, letter=letter)
-    if letter := coverage_letter(coverage):
+    if letter := coverage_letter(session, coverage, now=_now()):
         # Once a day, and not by every sync until it is mended.
         notify(session, key=f"coverage:{coverage.started_at[:10]}", category=Category.PRICES, letter=letter)
     counts = ("due", "priced", "stale", "quarantined", "refused", "failed", "unasked", "new_prices", "doubted")

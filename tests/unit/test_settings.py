@@ -103,6 +103,7 @@ def test_a_password_in_the_file_is_read_as_it_is(tmp_path_factory: pytest.TempPa
         ("EMAIL_HOST", "smtp.example:25", "the name or IP address of a host, without scheme or port"),
         ("EMAIL_PORT", "65536", "a whole number from 1 to 65535"),
         ("EMAIL_USE_TLS", "starttls", "true or false"),
+        ("EMAIL_USE_SSL", "465", "true or false"),
         ("ADMIN_EMAIL", "ops", "one e-mail address"),
         ("ADMIN_EMAIL", "ops@example.com\nBcc: eve@example.com", "one e-mail address"),
         ("FLOWER_ADDRESS", "http://0.0.0.0", "the name or IP address of a host"),
@@ -330,14 +331,37 @@ def test_a_process_reads_its_settings_once(monkeypatch: pytest.MonkeyPatch) -> N
     get_settings.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("given", "starttls", "implicit"),
+    [
+        ({}, True, False),
+        ({"EMAIL_USE_SSL": "true"}, False, True),
+        ({"EMAIL_USE_SSL": "true", "EMAIL_USE_TLS": "false"}, False, True),
+        ({"EMAIL_USE_SSL": "false", "EMAIL_USE_TLS": "false"}, False, False),
+    ],
+)
+def test_mail_is_encrypted_by_starttls_unless_the_other_way_is_asked_for(given, starttls, implicit) -> None:
+    settings = load_settings(given, None)
+    assert (settings.email_use_tls, settings.email_use_ssl) == (starttls, implicit)
+
+
+def test_mail_can_not_be_encrypted_in_both_ways() -> None:
+    with pytest.raises(BadInputError) as caught:
+        load_settings({"EMAIL_USE_SSL": "true", "EMAIL_USE_TLS": "true"}, None)
+    assert str(caught.value) == (
+        'EMAIL_USE_SSL (environment) is "true"; it may be false while EMAIL_USE_TLS is true:'
+        " a port of a mail server speaks one or the other"
+    )
+
+
 def test_names_that_are_nearly_right_and_lines_without_effect_are_told(tmp_path: Path) -> None:
     file = tmp_path / "own.env"
-    file.write_text("CELERY_BROKER_URl=x\nexport TIMEZONE=UTC\nPGAPPNAME=book\nLOG_DIR=logs\nEMAIL_USE_SSL=true\n")
+    file.write_text("CELERY_BROKER_URl=x\nexport TIMEZONE=UTC\nPGAPPNAME=book\nLOG_DIR=logs\nEMAIL_USE_TSL=true\n")
 
     assert env_file_warnings(file) == [
         f"{file} line 2: not NAME=value, so it has no effect",
         f"{file} line 1: CELERY_BROKER_URl is no setting; is it CELERY_BROKER_URL?",
-        f"{file} line 5: EMAIL_USE_SSL is no setting; is it EMAIL_USE_TLS?",
+        f"{file} line 5: EMAIL_USE_TSL is no setting; is it EMAIL_USE_TLS?",
     ]
     assert env_file_warnings(None) == []
 

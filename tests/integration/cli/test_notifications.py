@@ -36,7 +36,7 @@ def test_somebody_is_added_told_changed_and_listed():
     ("arguments", "words"),
     [
         (("add", "ann", "ann@example.com"), "there is somebody called ann"),
-        (("add", "bob", "nowhere"), "'nowhere': it is no e-mail address"),
+        (("add", "bob", "nowhere"), "'nowhere' is not one e-mail address"),
         (("add", "bob", "b@example.com", "--quiet", "late"), "--quiet: 'late' is no span of time"),
         (("add", "bob", "b@example.com", "--digest-at", "25:00"), "--digest-at: '25:00' is no time of a day"),
         (("add", "bob", "b@example.com", "--timezone", "Mars"), "there is no time zone Mars"),

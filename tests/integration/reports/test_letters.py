@@ -1,7 +1,7 @@
 """What people are written of a run and of prices: what they must know, without figures in the subject."""
 
 import csv
-from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -99,43 +99,70 @@ def test_of_very_many_breaks_the_file_has_the_first(session, monkeypatch):
 # Prices that did not come
 
 
+#: When Tuesday is over: the session before the last is Monday's.
+EVENING = datetime(2026, 3, 11, 1, 0, tzinfo=UTC)
+MONDAY = date(2026, 3, 9)
+
 COVERAGE = Coverage(
     sync_id=7,
-    started_at="2026-03-10T22:00:00+00:00",
-    tracked=100,
-    due=40,
-    priced=30,
+    started_at=EVENING.isoformat(),
+    tracked=4,
+    due=4,
+    priced=0,
     stale=0,
-    quarantined=4,
-    refused=6,
+    quarantined=0,
+    refused=4,
     failed=0,
     unasked=0,
     waiting=0,
-    new_prices=30,
-    doubted=4,
+    new_prices=0,
+    doubted=0,
     never_priced=[],
     never_priced_count=0,
     providers=[],
-    reasons=[
-        Reason("refused", "alpaca", "no such symbol", 6, ["AAA", "BBB"]),
-        Reason("stale", "alpaca", "no close yet", 1, ["CCC"]),
-    ],
+    reasons=[Reason("refused", "alpaca", "no such symbol", 1, ["LATE"])],
 )
 
 
-def test_prices_that_did_not_come_are_told_below_the_limit_and_not_at_it(database, monkeypatch):
-    letter = coverage_letter(COVERAGE)
-    assert letter.subject == "Prices missing: 10 of 100 securities"
-    assert "no such symbol | alpaca | 6 | AAA, BBB" in words(letter.as_json())
-    assert "no close yet" not in words(letter.as_json())
-    monkeypatch.setenv("PRICE_COVERAGE_LIMIT", "0.9")
+@pytest.fixture
+def prices(session):
+    """Three securities with the close of Monday, one with none since Friday."""
+    for code in ("AAA", "BBB", "CCC"):
+        make.price(session, make.security(session, code), MONDAY, "100")
+    make.price(session, make.security(session, "LATE"), date(2026, 3, 6), "100")
+    make.security(session, "ELSEWHERE", tracked=False)
+    session.commit()
+
+
+def limit_is(monkeypatch, share: str) -> None:
+    monkeypatch.setenv("PRICE_COVERAGE_LIMIT", share)
     get_settings.cache_clear()
-    assert coverage_letter(COVERAGE) is None
 
 
-def test_a_close_that_is_not_there_yet_is_not_missed(database):
-    assert coverage_letter(replace(COVERAGE, priced=0, stale=40)) is None
+def test_prices_that_stay_away_are_told_below_the_limit_and_not_at_it(session, prices, monkeypatch):
+    limit_is(monkeypatch, "0.76")
+    letter = coverage_letter(session, COVERAGE, now=EVENING)
+    assert letter.subject == "Prices missing: 1 of 4 securities"
+    told = words(letter.as_json())
+    assert "LATE | 2026-03-06" in told
+    assert "no such symbol | alpaca | 1 | LATE" in told
+    assert "AAA" not in told
+    limit_is(monkeypatch, "0.75")
+    assert coverage_letter(session, COVERAGE, now=EVENING) is None
 
 
-def test_a_sync_that_had_nothing_to_do_tells_nothing(database):
-    assert coverage_letter(replace(COVERAGE, tracked=0, due=0, priced=0)) is None
+def test_a_close_of_the_last_session_may_still_be_on_its_way(session, prices, monkeypatch):
+    limit_is(monkeypatch, "0.75")
+    assert coverage_letter(session, COVERAGE, now=EVENING) is None
+    next_day = EVENING + timedelta(days=1)
+    assert coverage_letter(session, COVERAGE, now=next_day).subject == "Prices missing: 4 of 4 securities"
+
+
+def test_over_a_weekend_nothing_goes_missing(session, prices, monkeypatch):
+    limit_is(monkeypatch, "0.75")
+    make.rows(session, "UPDATE prices SET price_date = '2026-03-12' RETURNING 1")
+    assert coverage_letter(session, COVERAGE, now=datetime(2026, 3, 15, 12, tzinfo=UTC)) is None
+
+
+def test_where_nothing_is_tracked_nothing_is_missing(session):
+    assert coverage_letter(session, COVERAGE, now=EVENING) is None
