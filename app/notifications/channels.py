@@ -198,7 +198,7 @@ def _notify(service: "Apprise", letter: Letter, url: str, name: str) -> None:
         body_format=NotifyFormat.TEXT,
     )
     if not result:
-        said = redacted(" ".join(entry.message for entry in result.logs()), parts_of(url))
+        said = redacted(" ".join(entry.message for entry in result.logs()), parts_of(url)).rstrip(". ")
         raise UnavailableError(
             f"{_scheme(url)} did not take it ({said or 'it does not say why'})",
             where=f"channel {name}",
