@@ -16,6 +16,7 @@ from app.cli.database import migrate
 from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
 from app.cli.jobs import app as jobs_commands
+from app.cli.notifications import app as notifications_commands
 from app.cli.performance import app as performance_commands
 from app.cli.prices import app as prices_commands
 from app.cli.reconcile import reconcile
@@ -52,6 +53,7 @@ app.add_typer(runs_commands)
 app.add_typer(performance_commands)
 app.command()(report)
 app.add_typer(jobs_commands)
+app.add_typer(notifications_commands)
 app.command()(doctor)
 app.command()(canary)
 app.command()(migrate)
