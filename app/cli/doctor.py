@@ -62,9 +62,9 @@ class Check:
 
 
 def doctor() -> None:
-    """Look at the settings, broker, result backend, database, migrations, mappings, prices, mail server and workers.
+    """Look at the settings, broker, results, database, migrations, mappings, prices, mail, channels and workers.
 
-    Says of each what was tried, what answered, and what to do. Nothing is changed and no mail is sent. Exit code
+    Says of each what was tried, what answered, and what to do. Nothing is changed and no message is sent. Exit code
     1 when something that is needed fails.
     """
     from app.settings import get_settings
@@ -94,6 +94,7 @@ def _checks(settings: "Settings") -> list[Check]:
         Check("prices", "", _look_at_prices, needs=("database", "migrations")),
         Check("mail", mail, lambda: _look_at_mail(settings)),
         Check("mails", "", _look_at_mails, needs=("database", "migrations")),
+        Check("channels", "", lambda: _look_at_channels(settings)),
         Check("workers", "", _look_at_workers, needs=("broker",)),
         Check("messages", "", _look_at_refused_messages, needs=("result backend",)),
     ]
@@ -262,6 +263,29 @@ def _look_at_mails() -> Finding:
         f"may have come twice, under one Message-ID: {unsure:,}",
         "The mail server had them and gave no answer, so they were sent again; docs/notifications.md says more.",
     )
+
+
+def _look_at_channels(settings: "Settings") -> Finding:
+    from app.errors import BadInputError
+    from app.notifications import channel_schemes, check_channel
+
+    schemes = channel_schemes(settings)
+    if not schemes:
+        return Finding(State.OK, "there is none beside mail")
+    problems = []
+    for name in schemes:
+        try:
+            check_channel(settings, name)
+        except BadInputError as error:
+            problems.append(f"{name}: {error.what}. {error.hint}")
+    if problems:
+        return Finding(
+            State.FAILED,
+            "\n".join(problems),
+            "Correct NOTIFICATION_CHANNELS: no worker starts with an address that apprise can't use.",
+        )
+    there_are = ", ".join(f"{name} ({scheme}://)" for name, scheme in schemes.items())
+    return Finding(State.OK, f"{there_are} can be used; `python -m app notifications test NAME` sends a message")
 
 
 def _look_at_refused_messages() -> Finding:

@@ -11,12 +11,14 @@ from sqlalchemy import Row, Table, Text, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope, storable
-from app.errors import BadInputError
+from app.errors import BadInputError, UnavailableError
 from app.jobs.enqueue import Delivery
 from app.jobs.models import Job
 
 _FIRST_RETRY = timedelta(seconds=2)
 _LONGEST_RETRY = timedelta(minutes=10)
+#: The longest that somebody outside may make a job wait.
+_LONGEST_WAIT = timedelta(days=1)
 #: Doublings after which the pause is the longest anyway; many more would overflow.
 _MOST_DOUBLINGS = 20
 #: States in which a message finds nothing to do, and no answer to give.
@@ -203,13 +205,14 @@ def _record_failure(
         else:
             fate = Fate.RETRIED
         if fate is Fate.RETRIED:
+            wait = max(_asked_wait(error), pause(attempts, luck=random.random()))  # noqa: S311 (keeps no secret)
             session.execute(
                 update(Job)
                 .where(Job.id == job.id)
                 .values(
                     attempts=attempts,
                     last_error=message,
-                    due_at=func.now() + pause(attempts, luck=random.random()),  # noqa: S311 (keeps no secret)
+                    due_at=func.now() + wait,
                     published_at=None,
                     publish_number=None,
                 )
@@ -217,6 +220,13 @@ def _record_failure(
         else:
             _finish(session, delivery, fate.value, last_error=message, attempts=attempts)
         on_failure(session, job, fate, message, storable("".join(format_exception(error))[-_TRACE_LENGTH:]))
+
+
+def _asked_wait(error: Exception) -> timedelta:
+    """Return how long whoever did not do it asked to be left alone."""
+    if not isinstance(error, UnavailableError):
+        return timedelta(0)
+    return timedelta(seconds=min(error.wait_s, _LONGEST_WAIT.total_seconds()))
 
 
 def pause(attempts: int, *, luck: float) -> timedelta:

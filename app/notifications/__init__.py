@@ -4,6 +4,7 @@
 rendered when it is sent. `send_mail` sends one over SMTP.
 """
 
+from app.notifications.channels import channel_schemes, check_channel, send_to_channel
 from app.notifications.digests import send_digests
 from app.notifications.failures import tell_failure, tell_parked, tell_repeated_failures
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
@@ -31,6 +32,7 @@ from app.notifications.subscribers import (
     subscribe,
     unsubscribe,
 )
+from app.notifications.webhook import RefusedError
 
 __all__ = [
     "MAIL",
@@ -43,6 +45,7 @@ __all__ = [
     "Letter",
     "MailRefusedError",
     "MailingList",
+    "RefusedError",
     "Section",
     "Severity",
     "Subscribed",
@@ -51,6 +54,8 @@ __all__ = [
     "Table",
     "add_subscriber",
     "change_subscriber",
+    "channel_schemes",
+    "check_channel",
     "check_mail_server",
     "close_connections",
     "count_unsure_mails",
@@ -64,6 +69,7 @@ __all__ = [
     "prune_notices",
     "send_digests",
     "send_mail",
+    "send_to_channel",
     "subscribe",
     "tell_failure",
     "tell_parked",

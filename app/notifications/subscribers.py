@@ -16,6 +16,7 @@ from app.notifications.letters import Severity
 from app.notifications.mail import checked_address
 from app.notifications.models import Subscriber, Subscription
 from app.notifications.outbox import MAIL, Category
+from app.settings import get_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,13 @@ def subscribe(
     """Have somebody told of a category by a channel; what was wished of that before is replaced.
 
     Raises:
-        BadInputError: there is nobody of that name.
+        BadInputError: there is nobody of that name, or no such channel.
     """
     subscriber = find_subscriber(session, name)
+    channels = get_settings().channels
+    if channel != MAIL and channel not in channels:
+        there_are = f"There are {', '.join((MAIL, *channels))}." if channels else "There is only mail."
+        raise BadInputError(f"NOTIFICATION_CHANNELS names no channel {channel!r}", where="channel", hint=there_are)
     wish = {"least_severity": least_severity, "delivery": "digest" if digest else "now"}
     key = {"subscriber_id": subscriber.id, "category": category, "channel": channel}
     session.execute(

@@ -10,7 +10,7 @@ from app.tasks.canary import canary
 from app.tasks.celery_app import app as celery_app
 from app.tasks.jobs import prune_jobs
 from app.tasks.market_data import fetch_prices, sync_market_data
-from app.tasks.notifications import send_due, send_mail, send_morning_report
+from app.tasks.notifications import send_due, send_mail, send_morning_report, send_to_channel
 from app.tasks.publisher import transport
 from app.tasks.reconciliation import compare_shard, reconcile_account, reconcile_all_accounts
 from app.tasks.statements import collect_statements, fetch_statements
@@ -30,6 +30,7 @@ __all__ = [
     "send_due",
     "send_mail",
     "send_morning_report",
+    "send_to_channel",
     "sync_market_data",
     "transport",
     "value_accounts",

@@ -16,6 +16,7 @@ from app.notifications import (
     Letter,
     MailingList,
     MailRefusedError,
+    RefusedError,
     notify,
     send_digests,
     tell_repeated_failures,
@@ -82,6 +83,32 @@ def send_mail(
             ),
         )
     return {"message_id": message_id, **({"sent_again_unsure": True} if unsure else {})}
+
+
+@job_task(name="app.tasks.notifications.send_to_channel", dont_retry=(RefusedError,))
+def send_to_channel(session: Session, channel: str, letter: dict[str, Any], *, notice_id: str) -> dict[str, Any]:
+    """Send a letter to a channel, unless its service is known to have it.
+
+    Args:
+        session: the job's transaction.
+        channel: name in `NOTIFICATION_CHANNELS`.
+        letter: as `Letter.as_json` gives it.
+        notice_id: what the letter is known by, the same for all that it goes to.
+
+    Returns:
+        `notice_id`.
+    """
+    receipt = f"{channel}:{notice_id}"
+    if look_up(receipt) is Known.NOTHING:
+        notifications.send_to_channel(
+            get_settings(),
+            channel,
+            Letter.from_json(letter),
+            notice_id=notice_id,
+            before_message=partial(check_claim, session),
+            when_taken=partial(note_taken, receipt),
+        )
+    return {"notice_id": notice_id}
 
 
 @job_task(name="app.tasks.notifications.send_due")

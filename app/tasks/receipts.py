@@ -1,4 +1,4 @@
-"""Remembering, beside the database, what somebody outside has been given and has taken: a mail server a mail.
+"""Remembering, beside the database, what somebody outside has been given and has taken: a mail server a mail, say.
 
 A job's mark is in the database. Where that goes away between the server's answer and the commit, the job comes again;
 the note in the result backend then says that there is nothing left to do but the mark. What is on its way to the server

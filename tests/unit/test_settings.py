@@ -1,5 +1,6 @@
 """Settings come from the environment, then the environment file; a bad one is told without its secrets."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -267,6 +268,82 @@ def test_a_bad_list_of_secrets_is_told_without_them(name: str, value: str) -> No
         load(**{name: value})
 
     assert "s3cret" not in str(caught.value)
+
+
+RAW = "s3cret-s3cret-s3cret-s3cret"
+ENCODED = f"whsec_{base64.b64encode(RAW.encode()).decode()}"
+
+
+def test_channels_are_by_name_and_never_shown() -> None:
+    channels = "ops=slack://s3cret/a=b/#c  desk=https://example.com/hook?k=s3cret\there=http://127.0.0.1:8080/s3cret"
+    settings = load(NOTIFICATION_CHANNELS=channels, WEBHOOK_SECRET=f"{ENCODED},{RAW}")
+
+    assert settings.channels == {
+        "ops": "slack://s3cret/a=b/#c",
+        "desk": "https://example.com/hook?k=s3cret",
+        "here": "http://127.0.0.1:8080/s3cret",
+    }
+    assert settings.webhook_keys == [RAW.encode()] * 2
+    assert "s3cret" not in repr(settings)
+    assert (load().channels, load().webhook_keys) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("channels", "why"),
+    [
+        ("s3cret", "its entry 1 is none"),
+        ("ops=slack://s3cret https://s3cret.example", "its entry 2 is none"),
+        ("ops=slack://a s3cret=b", "the address of its entry 2 is none"),
+        ("Ops=slack://s3cret", "its entry 1 is none"),
+        ("ops=", "the address of its entry 1 is none"),
+        ("ops=s3cret", "the address of its entry 1 is none"),
+        ("ops=://s3cret", "the address of its entry 1 is none"),
+        ("ops=slack://", "the address of its entry 1 is none"),
+        ("ops=slack://s3cret ops=json://s3cret", "ops stands in it twice"),
+        ("desk=http://s3cret.example/hook", "http:// on this machine alone); the address of its entry 1 is none"),
+        ("desk=https:///s3cret", "the address of its entry 1 is none"),
+        ("desk=https://s3cret.example:port/", "the address of its entry 1 is none"),
+        ("desk=https://[s3cret/", "the address of its entry 1 is none"),
+        ("desk=https://example.com/#s3cret", "the address of its entry 1 is none"),
+    ],
+)
+def test_a_bad_list_of_channels_is_told_without_their_addresses(channels: str, why: str) -> None:
+    told = refusal(NOTIFICATION_CHANNELS=channels, WEBHOOK_SECRET=RAW)
+
+    assert told.startswith('NOTIFICATION_CHANNELS (environment) is "***"; it may be a list ')
+    assert told.endswith(why)
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("address", ["https://example.com/hook", "HTTPS://example.com/hook", "http://localhost/"])
+def test_a_webhook_needs_a_secret_that_it_is_signed_with(address: str) -> None:
+    told = refusal(NOTIFICATION_CHANNELS=f"ops=slack://a desk={address}")
+
+    assert told == (
+        'NOTIFICATION_CHANNELS (environment) is "***"; it may be a list with a webhook, as desk is, only with'
+        " WEBHOOK_SECRET, which signs it"
+    )
+    assert load(NOTIFICATION_CHANNELS="ops=slack://a").channels == {"ops": "slack://a"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "may_be"),
+    [
+        ("s3cret", "a secret of 24 to 64 bytes"),
+        ("s3cret" * 11, "a secret of 24 to 64 bytes"),
+        ("whsec_s3cret", "a secret of 24 to 64 bytes"),
+        ("whsec_" + "s3cret" * 5 + "!!", "a secret of 24 to 64 bytes"),
+        (RAW + " ", "a secret of 24 to 64 bytes"),
+        (RAW + "\N{ACUTE ACCENT}", "a secret of 24 to 64 bytes"),
+        (f"{RAW},", "a secret of 24 to 64 bytes"),
+        (f"{RAW},{RAW},{RAW}", "one secret, or two"),
+    ],
+)
+def test_a_bad_secret_of_webhooks_is_told_without_it(secret: str, may_be: str) -> None:
+    told = refusal(WEBHOOK_SECRET=secret, NOTIFICATION_CHANNELS="desk=https://example.com/")
+
+    assert told.startswith(f'WEBHOOK_SECRET (environment) is "***"; it may be {may_be}')
+    assert "s3cret" not in told
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def _mail(database, monkeypatch):
     for name, value in {
         "EMAIL_HOST": "127.0.0.1",
         "ADMIN_EMAIL": "admin@example.com",
+        "NOTIFICATION_CHANNELS": "desk=json://127.0.0.1/letters",
         "SERVER_EMAIL": "Value Partner <engine@example.com>",
     }.items():
         monkeypatch.setenv(name, value)
@@ -297,6 +298,8 @@ def test_what_can_not_be_used_is_refused(session):
             add_subscriber(session, **{"name": "bob", "address": "bob@example.com", **values})
     with pytest.raises(BadInputError, match="nobody called bob"):
         subscribe(session, "bob", Category.PRICES)
+    with pytest.raises(BadInputError, match="names no channel 'dsek'"):
+        subscribe(session, "ann", Category.PRICES, channel="dsek")
     assert [each.name for each in list_subscribers(session)] == ["ann"]
 
 
