@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from traceback import format_tb
 from types import FrameType
 
 from app.errors import AppError
@@ -81,7 +82,7 @@ def look_at(checks: Sequence[Check], explain: Callable[[Exception], AppError | N
 
     Args:
         checks: what to look at.
-        explain: says what a person reads of an error; None of one that nobody foresaw, whose traceback is logged.
+        explain: says what a person reads of an error; None of one that nobody foresaw: where it came from is logged.
     """
     failed: set[str] = set()
     for check in checks:
@@ -105,9 +106,10 @@ def _found(check: Check, explain: Callable[[Exception], AppError | None]) -> lis
     except Exception as error:
         failure = explain(error)
         if failure is None:
-            # A bug must not keep what else fails from being told.
-            logger.exception("The check of %s broke", check.name)
-            return [Finding(State.FAILED, f"the check itself broke ({type(error).__name__}: {error})")]
+            # A bug must not keep what else fails from being told. Its text may hold anything, and this goes into a log.
+            kind = type(error).__name__
+            logger.error("The check of %s broke:\n%s%s", check.name, "".join(format_tb(error.__traceback__)), kind)
+            return [Finding(State.FAILED, f"the check itself broke ({kind})", "The log has where.")]
         return [Finding(State.FAILED, failure.what, failure.hint)]
     return found if isinstance(found, list) else [found]
 

@@ -138,10 +138,11 @@ def test_a_check_that_breaks_is_told_and_the_next_one_made(caplog):
         Check("even", "", lambda: Finding(State.OK, "fine")),
     ]
     odd, even = looking.look_at(checks, explain)
-    assert odd.finding.text == "the check itself broke (ZeroDivisionError: division by zero)"
+    assert odd.finding.text == "the check itself broke (ZeroDivisionError)"
     assert odd.finding.state is State.FAILED
     assert even.finding.text == "fine"
-    assert "Traceback" in caplog.text
+    assert "test_doctor_work.py" in caplog.text
+    assert "division by zero" not in caplog.text
 
 
 def test_a_disk_with_less_room_than_it_must_have_is_an_alarm(database, broker):
