@@ -190,6 +190,21 @@ def _share_or_none(text: str) -> Decimal:
         raise ValueError("a share of at most 1, such as 0.95; or 0, for no limit") from None
 
 
+def _certificates(text: str) -> str:
+    for name in _listed(text):
+        host, _, port = name.rpartition(":")
+        is_server = re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", host) and re.fullmatch(r"\d{1,5}", port, re.ASCII)
+        if "/" not in name and not (is_server and 0 < int(port) < 2**16):
+            raise ValueError(
+                "a list of PEM files, with a slash, and servers, such as /etc/ssl/a.crt,db.example.com:443"
+            )
+    return text
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -419,7 +434,6 @@ class Settings(BaseModel):
     base_currency: Annotated[str, AfterValidator(_currency)] = "USD"
     write_off_limit: Annotated[Decimal, BeforeValidator(_amount)] = Decimal(100)
     reconciliation_shard_size: int = Field(10_000, ge=1, le=1_000_000)
-    run_late_after_min: int = Field(120, ge=1, le=10_000)
     jobs_max_attempts: int = Field(5, ge=1, le=1000)
     jobs_idle_timeout_s: int = Field(60, ge=1, le=86400)
     # Above the longest visibility timeout: a message that comes again by then must find its job.
@@ -444,6 +458,15 @@ class Settings(BaseModel):
         text = self.webhook_secret.get_secret_value()
         return _webhook_keys(text) if text else []
 
+    disk_free_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.1")
+    disk_paths: str = ""
+    certificates: Annotated[str, AfterValidator(_certificates)] = ""
+    certificate_days: int = Field(21, ge=1, le=3650)
+    jobs_late_after_s: int = Field(1800, ge=60, le=604_800)
+    reconciliation_deadline_s: int = Field(7200, ge=60, le=86_400)
+    doctor_repeat_s: int = Field(14_400, ge=60, le=604_800)
+    doctor_state_file: str = ""
+
     @property
     def plaid_items(self) -> dict[str, str]:
         """The access tokens of Plaid's items, by the names that `PLAID_ACCESS_TOKENS` gives them."""
@@ -463,6 +486,21 @@ class Settings(BaseModel):
     def reference_rates_path(self) -> Path | None:
         """The file of reference rates; None is the installed one."""
         return PROJECT_DIR / self.reference_rates_file if self.reference_rates_file else None
+
+    @property
+    def further_disk_paths(self) -> list[Path]:
+        """Folders whose disks the doctor looks at beside the program's own."""
+        return [PROJECT_DIR / path for path in _listed(self.disk_paths)]
+
+    @property
+    def certificate_names(self) -> list[str]:
+        """Where the doctor looks for certificates beside the servers': files (with a slash), and HOST:PORT."""
+        return _listed(self.certificates)
+
+    @property
+    def doctor_state_path(self) -> Path:
+        """The file in which `doctor --alert` remembers what it told."""
+        return PROJECT_DIR / self.doctor_state_file if self.doctor_state_file else self.log_dir / "doctor.json"
 
     @property
     def ecb_folder_url(self) -> str | None:

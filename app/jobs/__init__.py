@@ -11,7 +11,8 @@ The other names are for the layer that carries the jobs: it gives `connect` a fu
 a schedule's due time. This package knows nothing of the broker: a message may be lost or come twice, the row decides.
 
 People look at jobs with `list_jobs`, `count_jobs` and `show_job`, put them back with `retry_jobs` and `retry_parked`,
-and give them up with `drop_jobs`. `prune_jobs` deletes what ended long ago.
+and give them up with `drop_jobs`. `prune_jobs` deletes what ended long ago. What stands still shows in `last_ticks`,
+`has_tick`, `longest_waiting` and `parked_jobs`.
 """
 
 from app.jobs.actions import drop_jobs, retry_jobs, retry_parked
@@ -20,9 +21,19 @@ from app.jobs.history import prune_jobs
 from app.jobs.masking import masked
 from app.jobs.models import Job
 from app.jobs.perform import Effect, Fate, TakenError, check_claim, perform, postpone
-from app.jobs.schedule import tick
+from app.jobs.schedule import has_tick, last_ticks, tick
 from app.jobs.sweep import Transport, sweep
-from app.jobs.views import STATES, JobEventView, JobView, count_jobs, list_jobs, show_job, times_put_back
+from app.jobs.views import (
+    STATES,
+    JobEventView,
+    JobView,
+    count_jobs,
+    list_jobs,
+    longest_waiting,
+    parked_jobs,
+    show_job,
+    times_put_back,
+)
 
 __all__ = [
     "STATES",
@@ -42,8 +53,12 @@ __all__ = [
     "drop_jobs",
     "enqueue",
     "enqueue_many",
+    "has_tick",
+    "last_ticks",
     "list_jobs",
+    "longest_waiting",
     "masked",
+    "parked_jobs",
     "perform",
     "postpone",
     "prune_jobs",

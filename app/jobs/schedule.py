@@ -1,4 +1,4 @@
-"""Turning a schedule's due time into a job, once, by however many processes watch the clock."""
+"""Turning a schedule's due time into a job, once, by however many processes watch the clock; and what became of it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.jobs.enqueue import enqueue
-from app.jobs.models import ScheduleTick
+from app.jobs.models import Job, ScheduleTick
 
 
 def tick(
@@ -57,4 +57,18 @@ def tick(
     expires_at = due + worth_for
     if expires_at <= now:
         return None
-    return enqueue(session, task, f"{schedule}@{due.isoformat()}", args, due_at=due, expires_at=expires_at, queue=queue)
+    return enqueue(session, task, _key(schedule, due), args, due_at=due, expires_at=expires_at, queue=queue)
+
+
+def last_ticks(session: Session) -> dict[str, datetime]:
+    """Return the last due time of each schedule that was dealt with, by the schedule's name."""
+    return {name: due for name, due in session.execute(select(ScheduleTick.schedule, ScheduleTick.last_due))}  # noqa: C416 (rows)
+
+
+def has_tick(session: Session, schedule: str, due: datetime) -> bool:
+    """Say whether that due time became a job, and the job is still kept."""
+    return session.execute(select(Job.id).where(Job.key == _key(schedule, due))).one_or_none() is not None
+
+
+def _key(schedule: str, due: datetime) -> str:
+    return f"{schedule}@{due.isoformat()}"

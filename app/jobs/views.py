@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, func, select
+from sqlalchemy import ColumnElement, Row, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.errors import BadInputError
@@ -86,6 +86,34 @@ def count_jobs(session: Session, *, task: str | None = None, queue: str | None =
     """Return how many jobs, of this task and queue if they are named, are in each of `STATES`."""
     counts = select(Job.state, func.count()).where(*_chosen(task, queue)).group_by(Job.state)
     return dict.fromkeys(STATES, 0) | {state: count for state, count in session.execute(counts)}  # noqa: C416 (rows)
+
+
+def parked_jobs(session: Session) -> int:
+    """Return how many jobs wait for a person."""
+    return session.execute(select(func.count()).where(Job.state == "parked")).scalar_one()
+
+
+def longest_waiting(session: Session, *, late_after: timedelta) -> JobView | None:
+    """Return the job that has been due for longest, if that is longer than `late_after`.
+
+    One that a worker has at the moment does not count, however long it takes, nor one that is on its way again by
+    other means.
+    """
+    now = func.now()
+    row = session.execute(
+        select(Job.__table__)
+        .where(
+            Job.state == "waiting",
+            Job.due_at < now - late_after,
+            or_(Job.expires_at.is_(None), Job.expires_at > now),
+            or_(Job.published_at.is_(None), Job.published_at <= now),
+        )
+        .order_by(Job.due_at)
+        .limit(1)
+        # Its lock tells that a worker has it. Ours is gone in a moment: a worker that comes just then is sent again.
+        .with_for_update(skip_locked=True, key_share=True, read=True)
+    ).one_or_none()
+    return None if row is None else _view(row)
 
 
 def show_job(session: Session, job_id: int) -> tuple[JobView, list[JobEventView]]:

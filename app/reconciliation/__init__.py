@@ -17,6 +17,7 @@ from app.reconciliation.identity import IdentityFailure, identity_breaks, settle
 from app.reconciliation.runs import (
     RunProgress,
     fail_shard,
+    last_run_of_all_ended_at,
     reconcile_account,
     reconcile_shard,
     run_progress,
@@ -47,6 +48,7 @@ __all__ = [
     "count_breaks_by_age",
     "fail_shard",
     "identity_breaks",
+    "last_run_of_all_ended_at",
     "list_breaks",
     "list_sign_offs",
     "reconcile_account",

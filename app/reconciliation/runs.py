@@ -172,6 +172,11 @@ def run_progress(session: Session, run_id: int) -> RunProgress:
     return RunProgress(run.id, run.state, run.as_of, run.shard_count, run.shards_done, run.started_at, run.finished_at)
 
 
+def last_run_of_all_ended_at(session: Session) -> datetime | None:
+    """Return when a run of all accounts last ended, complete or not; None if none has."""
+    return session.execute(select(func.max(Run.finished_at)).where(Run.account_id.is_(None))).scalar_one()
+
+
 def _add_run(
     session: Session, key: str, shard_count: int, *, now: datetime, as_of: date | None, account_id: int | None
 ) -> tuple[int | None, int | None]:

@@ -1,7 +1,8 @@
-"""What a person wants to know of the servers behind the Celery application, asked through the application itself."""
+"""What a person wants to know of the servers behind the Celery application, and of its schedule, asked through it."""
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from celery.beat import NODENAME_DEFAULT
 from redis import Redis
@@ -11,6 +12,7 @@ from app.errors import UnavailableError
 from app.settings import get_settings
 from app.tasks.celery_app import app
 from app.tasks.publisher import SILENT, broker_connection
+from app.tasks.scheduler import newest_dues
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ def answering_workers(*, timeout_s: float = 1) -> list[str]:
         ) from error
     # Beat answers too, by this name.
     return sorted(name for reply in replies for name in reply if not name.startswith(f"{NODENAME_DEFAULT}@"))
+
+
+def due_times(at: datetime) -> dict[str, datetime]:
+    """Return what was due last on the schedule at a time (aware), by each entry's name."""
+    return newest_dues(app, at)
 
 
 def _ask(client: Redis) -> RedisHealth:

@@ -125,7 +125,7 @@ def send_due(session: Session) -> dict[str, Any]:
         "late": watch_run(
             session,
             schedule="reconcile-accounts-daily",
-            late_after=timedelta(minutes=get_settings().run_late_after_min),
+            late_after=timedelta(seconds=get_settings().reconciliation_deadline_s),
             now=now,
         ),
         "statements": watch_statements(session, now=now),

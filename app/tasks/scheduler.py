@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler, Service
 from celery.schedules import BaseSchedule, crontab, schedule
 from celery.signals import beat_init
@@ -152,6 +153,16 @@ class LedgerScheduler(Scheduler):
 def _tell_systemd(sender: Service, **_: object) -> None:
     if unit := Unit.of_this_process():
         sender.scheduler.tell(unit)
+
+
+def newest_dues(app: Celery, now: datetime) -> dict[str, datetime]:
+    """Return the newest due time, not after `now` (aware), of each entry of the application's schedule.
+
+    Raises:
+        BadInputError: an entry can't be kept.
+    """
+    entries = (ScheduleEntry(**{**entry, "name": name, "app": app}) for name, entry in app.conf.beat_schedule.items())
+    return {entry.name: newest_due(entry.name, entry.schedule, now, _worth_for(entry)) for entry in entries}
 
 
 def newest_due(name: str, when: BaseSchedule, now: datetime, worth_for: timedelta) -> datetime:

@@ -67,6 +67,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "pools": ({"celery_worker_pools": [{"name": "Two Words"}]}, "celery_worker_pools: names must differ"),
     "flower-open": ({"celery_flower_basic_auth": ""}, "celery_flower_basic_auth must be name:password"),
     "flower-example": ({"celery_flower_basic_auth": "viewer:change-me-flower"}, "celery_flower_basic_auth must be"),
+    "doctor-mute": ({"celery_doctor": True}, "celery_doctor needs EMAIL_HOST"),
     "flower-lost": ({"celery_flower_broker_url": ""}, "celery_flower needs celery_flower_broker_url"),
 }
 

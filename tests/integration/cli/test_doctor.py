@@ -1,8 +1,10 @@
 """`doctor`: what was tried, what answered, and what to do."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -12,17 +14,10 @@ from app.database import get_engine
 from tests import api_server
 from tests import factories as make
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, run
+from tests.integration.cli.findings import findings
 from tests.integration.market_data.quotes import quote, store
-
-
-def findings(text: str) -> dict[str, str]:
-    """What `doctor` says of each thing, in one line."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        name = line[:14].strip() or name
-        found[name] = f"{found.get(name, '')} {' '.join(line[16:].split())}".strip()
-    return found
+from tests.processes import start_beat
+from tests.waiting import wait_until
 
 
 @contextmanager
@@ -56,9 +51,13 @@ def test_results_in_the_broker_s_own_database_are_noted(database, broker, redis_
     assert "it is the broker's own database" in told["result backend"]
 
 
-def test_all_is_well(database, broker, worker):
+def test_all_is_well(session, broker, worker, tmp_path):
     worker()
-    done = run("doctor")
+    make.run(session, state="complete", finished_at=datetime.now(UTC))
+    session.commit()
+    with start_beat(tmp_path):
+        wait_until(lambda: make.rows(session, "SELECT FROM schedule_ticks WHERE schedule = 'prune-jobs-daily'"))
+        done = run("doctor")
     told = findings(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert told["settings"].startswith("ok /dev/null")
@@ -73,6 +72,12 @@ def test_all_is_well(database, broker, worker):
     assert told["mail"].startswith("note no mail is sent: EMAIL_HOST is empty")
     assert told["channels"] == "ok there is none beside mail"
     assert told["workers"].startswith("ok worker@")
+    assert told["beat"].startswith("ok watches the clock; what it saw to last is ")
+    assert told["jobs"] == "ok none is late, and none is parked"
+    assert told["nightly run"].startswith("ok the last run of all accounts ended at ")
+    assert told["messages"].startswith("ok ")
+    assert re.match(r"ok /\S+(, /\S+)* free: [0-9.]+ .iB of [0-9.]+ .iB, [0-9.]+ %", told["disks"])
+    assert told["certificates"].startswith("ok none to look at: ")
 
 
 def test_whatever_fails_is_named_with_its_masked_address_and_what_to_do(database):
@@ -97,6 +102,8 @@ def test_whatever_fails_is_named_with_its_masked_address_and_what_to_do(database
     assert told["migrations"] == "note not looked at, for that needs the database"
     assert told["prices"] == "note not looked at, for that needs the database"
     assert told["workers"] == "note not looked at, for that needs the broker"
+    for name in ("beat", "jobs", "nightly run"):
+        assert told[name] == "note not looked at, for that needs the database"
     assert told["mail"].startswith("FAILED 127.0.0.1:1 ")
     assert "EMAIL_HOST" in told["mail"]
     assert "s3cret" not in done.stdout + done.stderr
@@ -168,10 +175,11 @@ def test_prices_in_quarantine_are_worth_a_note(session, broker):
     )
 
 
-def test_no_worker_is_worth_a_note(database, broker):
+def test_no_worker_is_an_alarm_and_no_reason_to_take_a_release_back(database, broker):
     done = run("doctor")
     assert done.returncode == 0
-    assert findings(done.stdout)["workers"].endswith("To start one: python run_celery.py worker")
+    told = findings(done.stdout)["workers"]
+    assert told == "alarm none answers, so nothing is worked on To start one: python run_celery.py worker"
 
 
 def test_a_broker_that_may_throw_messages_away_is_worth_a_note(database, broker):
