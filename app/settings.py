@@ -423,8 +423,8 @@ class Settings(BaseModel):
     statement_mappings_dir: _Folder = PROJECT_DIR / "mappings"
     prices_dir: _Folder = PROJECT_DIR / "prices"
     price_providers: Annotated[str, AfterValidator(_price_providers)] = "files"
-    price_coverage_limit: Annotated[Decimal, BeforeValidator(_share_or_none)] = Decimal("0.95")
     price_jump_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.25")
+    price_coverage_limit: Annotated[Decimal, BeforeValidator(_share_or_none)] = Decimal("0.95")
     reference_rates_file: str = ""
     ecb_url: _BaseUrlOrOff = "https://www.ecb.europa.eu/stats/eurofxref"
     openfigi_url: _BaseUrl = "https://api.openfigi.com"
