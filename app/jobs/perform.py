@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from traceback import format_exception
+from traceback import format_tb
 from typing import Any, cast
 
 from sqlalchemy import Row, Table, Text, bindparam, func, select, text, update
@@ -219,7 +219,7 @@ def _record_failure(
             )
         else:
             _finish(session, delivery, fate.value, last_error=message, attempts=attempts)
-        on_failure(session, job, fate, message, storable("".join(format_exception(error))[-_TRACE_LENGTH:]))
+        on_failure(session, job, fate, message, storable("".join(format_tb(error.__traceback__))[-_TRACE_LENGTH:]))
 
 
 def _asked_wait(error: Exception) -> timedelta:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter, signature
-from traceback import format_exception
+from traceback import format_tb
 from typing import Any
 
 import celery
@@ -108,7 +108,7 @@ class Task(celery.Task):
                     task=self.name,
                     args=_kept_arguments(self, args, kwargs),
                     error=f"{type(error).__name__}: {error}",
-                    trace="".join(format_exception(error)),
+                    trace="".join(format_tb(error.__traceback__)),
                 )
         except UnavailableError as unavailable:
             logger.error("Nobody can be told that %s failed for good: %s", self.name, unavailable)
