@@ -89,17 +89,19 @@ def _columns(table: Table) -> str:
     """Return a table whose columns stand below each other; where they are too wide for that, a paragraph a row."""
     headings = tuple(column.heading for column in table.columns)
     rows = [tuple(" ".join(cell.split("\n")) for cell in row) for row in table.rows]
-    widths = [max(len(row[at]) for row in [headings, *rows]) for at in range(len(headings))]
+    lines = [headings, *rows] if any(headings) else rows
+    widths = [max((len(row[at]) for row in lines), default=0) for at in range(len(headings))]
     if sum(widths) + 2 * (len(widths) - 1) > _WIDTH:
         return "\n\n".join(
-            "\n".join(f"{name}: {cell}" for name, cell in zip(headings, row, strict=True) if cell) for row in rows
+            "\n".join(f"{name}: {cell}" if name else cell for name, cell in zip(headings, row, strict=True) if cell)
+            for row in rows
         ) + ("\n" if table.more else "")
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column.is_number else cell.ljust(width)
             for cell, width, column in zip(row, widths, table.columns, strict=True)
         ).rstrip()
-        for row in [headings, *rows]
+        for row in lines
     )
 
 

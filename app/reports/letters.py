@@ -60,7 +60,7 @@ def morning_letter(session: Session, run_id: int, *, now: datetime) -> Letter:
     sections = [Section(table=Table((Column(""), Column("", is_number=True)), summary))]
     if count:
         bars = tuple((f"{bucket.bucket.name} days", float(bucket.count)) for bucket in ages)
-        sections.append(Section("Open breaks by age", bars=Bars("Open breaks by business days", "breaks", bars)))
+        sections.append(Section(bars=Bars("Open breaks by business days", "breaks", bars)))
         sections.append(Section("The largest", table=_breaks_table(largest, count, currency)))
     total = count + explained
     sections += _lacks(run)
