@@ -193,7 +193,8 @@ def _notify(service: "Apprise", letter: Letter, url: str, name: str) -> None:
         Severity.CRITICAL: NotifyType.FAILURE,
     }
     result = service.notify(
-        body=plain_text(letter),
+        # Without a text apprise sends nothing.
+        body=plain_text(letter, is_mail=False).strip() or letter.subject,
         title=letter.subject,
         notify_type=kinds[letter.severity],
         body_format=NotifyFormat.TEXT,

@@ -25,15 +25,16 @@ class Sources:
     dark: str
 
 
-def plain_text(letter: Letter, *, unsubscribe: str = "") -> str:
+def plain_text(letter: Letter, *, unsubscribe: str = "", is_mail: bool = True) -> str:
     """Return a letter as text of at most 78 columns, but for what can't be broken.
 
     Args:
         letter: what is told; its attachments are not in it.
         unsubscribe: where to write to, to get no more of these; nothing is said of it if empty.
+        is_mail: whether it ends as a mail does, with who wrote it.
     """
     template = _templates().get_template("letter.txt")
-    return template.render(letter=letter, unsubscribe=unsubscribe, note=_NOTE, width=_WIDTH)
+    return template.render(letter=letter, unsubscribe=unsubscribe, is_mail=is_mail, note=_NOTE, width=_WIDTH)
 
 
 def html(letter: Letter, *, unsubscribe: str = "", pictures: Mapping[Bars, Sources] | None = None) -> str:

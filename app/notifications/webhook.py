@@ -104,7 +104,7 @@ def _body(letter: Letter, notice_id: str, now: datetime) -> bytes:
         "id": notice_id,
         "type": "notification",
         "sent_at": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "text": plain_text(letter),
+        "text": plain_text(letter, is_mail=False),
     } | letter.as_json()
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import AppError, BadInputError, UnavailableError
-from app.notifications import Letter, Severity, channel_schemes, channels, check_channel, plain_text, send_to_channel
+from app.notifications import Letter, Severity, channel_schemes, channels, check_channel, send_to_channel
 from app.settings import PROJECT_DIR, Settings, load_settings
 from tests.api_server import Provider, Reply, provider
 
@@ -22,6 +22,7 @@ LETTER = Letter(
     lead=r"From a statement: :smile: C:\new <!channel>",
     severity=Severity.CRITICAL,
 )
+TEXT = f"Critical\n\n{LETTER.lead}"
 SIGNING = "a-secret-that-signs-our-webhooks"
 
 
@@ -64,7 +65,7 @@ def test_a_json_service_gets_subject_text_and_kind(service: Provider) -> None:
 
     (question,) = service.asked
     assert (question.method, question.path) == ("POST", "/hooks/ops")
-    assert (question.body["title"], question.body["message"]) == (LETTER.subject, plain_text(LETTER))
+    assert (question.body["title"], question.body["message"]) == (LETTER.subject, TEXT)
     assert question.body["type"] == "failure"
     assert question.body["attachments"] == []
     assert said == "json took it"
@@ -86,7 +87,13 @@ def test_an_xml_service_gets_the_same_as_xml(service: Provider) -> None:
     (question,) = service.asked
     assert question.headers["authorization"] == "Basic YWRhOm9wZW5zLWl0"
     told = {element.tag: element.text for element in ET.fromstring(question.content).iter()}  # noqa: S314 (our own)
-    assert (told["Subject"], told["Message"], told["MessageType"]) == (LETTER.subject, LETTER.lead, "failure")
+    assert (told["Subject"], told["Message"], told["MessageType"]) == (LETTER.subject, TEXT, "failure")
+
+
+def test_a_letter_of_nothing_but_its_subject_is_sent_as_well(service: Provider) -> None:
+    send(service, "json://HERE/", Letter("All is well", ""))
+
+    assert service.asked[0].body["message"] == "All is well"
 
 
 def test_mattermost_gets_its_own_request(service: Provider) -> None:
@@ -96,7 +103,7 @@ def test_mattermost_gets_its_own_request(service: Provider) -> None:
     assert (question.method, question.path) == ("POST", "/hooks/3ccdd113474722377935511fc85d3dd4")
     assert question.body["username"] == "Value Partner"
     assert LETTER.subject in question.body["text"]
-    assert LETTER.lead in question.body["text"]
+    assert TEXT in question.body["text"]
     # No picture is fetched from somebody else's server.
     assert set(question.body) == {"username", "text"}
 
@@ -108,7 +115,7 @@ def test_ntfy_and_gotify_get_theirs(service: Provider) -> None:
     ntfy, gotify = service.asked
     assert (ntfy.path, ntfy.body["topic"], ntfy.body["title"]) == ("/", "alarms", LETTER.subject)
     assert (gotify.path, gotify.headers["x-gotify-key"]) == ("/message", "AbCdEfGhIjKlMno")
-    assert ntfy.body["message"] == gotify.body["message"] == LETTER.lead
+    assert ntfy.body["message"] == gotify.body["message"] == TEXT
 
 
 @pytest.mark.parametrize(("options", "messages"), [("", 1), ("?overflow=split", 2)])
