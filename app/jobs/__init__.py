@@ -23,6 +23,7 @@ from app.jobs.perform import Effect, Fate, TakenError, check_claim, perform, pos
 from app.jobs.schedule import tick
 from app.jobs.sweep import Transport, sweep
 from app.jobs.views import STATES, JobEventView, JobView, count_jobs, list_jobs, show_job, times_put_back
+from app.jobs.waiting import perform_waiting
 
 __all__ = [
     "STATES",
@@ -45,6 +46,7 @@ __all__ = [
     "list_jobs",
     "masked",
     "perform",
+    "perform_waiting",
     "postpone",
     "prune_jobs",
     "retry_jobs",
