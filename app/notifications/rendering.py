@@ -1,9 +1,10 @@
 """A letter as plain text, and as HTML that mail programs draw: its style in each element, light, dark and on phones."""
 
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from css_inline import CSSInliner
@@ -14,6 +15,7 @@ from app.notifications.letters import Bars, Letter, Table
 
 _WIDTH: Final = 78
 _BAR_WIDTH: Final = 24
+_FIT_ON_A_PHONE: Final = 3
 _NOTE: Final = "Value Partner wrote this mail by itself; nobody reads what is answered to its sender."
 
 
@@ -47,7 +49,7 @@ def html(letter: Letter, *, unsubscribe: str = "", pictures: Mapping[Bars, Sourc
     """
     template = _templates().get_template("letter.html")
     page = template.render(letter=letter, unsubscribe=unsubscribe, note=_NOTE, pictures=pictures or {})
-    return _inliner().inline(page)
+    return _ELEMENT.sub(_styled, page)
 
 
 def told(bars: Bars) -> str:
@@ -65,24 +67,82 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # They change with the release.
+        auto_reload=False,
     )
-    environment.filters |= {"told": told, "lines": _lines, "wrapped": _wrapped, "columns": _columns, "drawn": _drawn}
+    environment.filters |= {
+        "told": told,
+        "lines": _lines,
+        "looks": _looks,
+        "wrapped": _wrapped,
+        "columns": _columns,
+        "drawn": _drawn,
+    }
+    environment.globals["zip"] = partial(zip, strict=True)
     return environment
+
+
+# Strangers' < and " are escaped, so that they make no element.
+_ELEMENT: Final = re.compile(r'<(\w+) class="([a-z -]+)"')
+#: What an element must stand in, or a parser of HTML drops it.
+_AROUND: Final[Mapping[str, str]] = {"tr": "<table>", "td": "<table><tr>", "th": "<table><tr>"}
+
+
+def _styled(element: re.Match[str]) -> str:
+    return _with_style(element[1], element[2])
+
+
+# The rules are of one class each, so an element's style is that of its classes wherever it stands, and need be worked
+# out once, where a page a mail would take longer than the server.
+@cache
+def _with_style(tag: str, classes: str) -> str:
+    """Return the start of an element with the style that letter.css gives its classes."""
+    begun = f'<{tag} class="{classes}"'
+    page = _inliner().inline(f"{_AROUND.get(tag, '')}{begun}>")
+    found = re.search(rf'{re.escape(begun)}(?: style="[^"]*")?', page)
+    assert found is not None, begun  # noqa: S101 (what was written is there)
+    return found[0]
 
 
 @cache
 def _inliner() -> CSSInliner:
-    # What stands in @media is of screens, and stays in the page's head.
-    return CSSInliner(keep_at_rules=True, load_remote_stylesheets=False, minify_css=True)
+    rules, _, _ = _templates().loader.get_source(_templates(), "letter.css")  # type: ignore[union-attr]
+    return CSSInliner(extra_css=rules, load_remote_stylesheets=False, minify_css=True)
 
 
-def _lines(text: str) -> Markup:
-    return Markup("<br>").join(escape(line) for line in text.split("\n"))
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a table's column looks in HTML."""
+
+    heading: str
+    is_number: bool
+    #: Of its cells.
+    classes: str
+    #: What a cell is called where columns do not fit beside each other; nothing if they always do.
+    label: str
+
+
+def _looks(table: Table) -> list[_Look]:
+    is_wide = len(table.columns) > _FIT_ON_A_PHONE
+    return [
+        _Look(
+            column.heading,
+            column.is_number,
+            f"cell{' number' if column.is_number else ''}{' first' if at == 0 else ''}",
+            column.heading if is_wide and at else "",
+        )
+        for at, column in enumerate(table.columns)
+    ]
+
+
+def _lines(text: str) -> str:
+    return Markup("<br>").join(escape(line) for line in text.split("\n")) if "\n" in text else text
 
 
 def _wrapped(text: str) -> str:
     return "\n".join(
-        textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False) for line in text.split("\n")
+        line if len(line) <= _WIDTH else textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
     )
 
 

@@ -6,7 +6,7 @@ import smtplib
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +25,8 @@ _FAREWELL_S: Final = 2
 
 _GO_ON: Final = 354
 _TAKEN: Final = 250
-_RECIPIENT_TAKEN: Final = (250, 251)
+#: To MAIL, RCPT and DATA.
+_EXPECTED: Final = ((_TAKEN,), (_TAKEN, 251), (_GO_ON,))
 _CLOSING: Final = 421
 _PERMANENT: Final = 500
 _TOO_LARGE: Final = 552
@@ -160,21 +161,36 @@ class _Connection:
         Raises:
             smtplib.SMTPException | OSError: there is no server any more.
         """
-        options = [f"size={size}"] if self._smtp.has_extn("size") else []
-        code, words = self._smtp.mail(sender, options)
-        # A sender that is not welcome is not this mail's alone.
-        is_about_mail = code in (_TAKEN, _TOO_LARGE)
-        if code == _TAKEN:
-            code, words = self._smtp.rcpt(to)
-            if code in _RECIPIENT_TAKEN:
-                code, words = self._smtp.docmd("DATA")
-                if code == _GO_ON:
-                    return None
-        if code == _CLOSING:
-            raise smtplib.SMTPServerDisconnected(_told(code, words))
+        size_told = f" size={size}" if self._smtp.has_extn("size") else ""
+        commands = [f"MAIL FROM:<{sender}>{size_told}", f"RCPT TO:<{to}>", "DATA"]
+        declined: _Answer | None = None
+        for place, (code, words) in enumerate(self._answers(commands)):
+            if code == _CLOSING:
+                raise smtplib.SMTPServerDisconnected(_told(code, words))
+            if declined is None and code not in _EXPECTED[place]:
+                # A sender that is not welcome is not this mail's alone.
+                declined = _Answer(code, words, is_about_mail=place > 0 or code == _TOO_LARGE)
+            if declined and code == _GO_ON:
+                # It was not to ask for a message that it sends to nobody, and gets an empty one.
+                self._smtp.docmd(".")
+        if declined is None:
+            return None
         with suppress(OSError, smtplib.SMTPException):
             self._smtp.rset()
-        return _Answer(code, words, is_about_mail)
+        return declined
+
+    def _answers(self, commands: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+        """Say commands, all at once to a server that can take them so, and else none after one that it declines."""
+        at_once = self._smtp.has_extn("pipelining")
+        if at_once:
+            self._smtp.send("".join(f"{command}\r\n" for command in commands))
+        for command, expected in zip(commands, _EXPECTED, strict=True):
+            if not at_once:
+                self._smtp.putcmd(command)
+            answer = self._smtp.getreply()
+            yield answer
+            if not at_once and answer[0] not in expected:
+                return
 
     def finish(self, content: bytes) -> tuple[int, bytes]:
         """Give the message, and return what the server says to it.

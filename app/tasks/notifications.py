@@ -27,7 +27,7 @@ from app.tasks.base import JobTask, job_task
 from app.tasks.receipts import Known, look_up, note_offered, note_refused, note_taken
 
 
-@job_task(bind=True, name="app.tasks.notifications.send_mail", dont_retry=(MailRefusedError,))
+@job_task(bind=True, name="app.tasks.notifications.send_mail", dont_retry=(MailRefusedError,), with_others_s=5)
 def send_mail(
     self: JobTask,
     session: Session,

@@ -7,10 +7,15 @@ given to the server once more, and that is counted.
 """
 
 import logging
+import os
+import threading
 from enum import Enum
+from functools import cache
+from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
 from app.tasks.celery_app import app
 
@@ -38,7 +43,7 @@ class Known(Enum):
 def look_up(what: str) -> Known:
     """Return what the notes say of it; without an answer they say nothing."""
     try:
-        taken, offered = _client().mget(_TAKEN + what, _OFFERED + what)
+        taken, offered = _notes().ask("MGET", _TAKEN + what, _OFFERED + what)
     except (RedisError, OSError) as error:
         logger.warning("No note can be looked for, so this is done as if for the first time: %s", error)
         return Known.NOTHING
@@ -49,30 +54,100 @@ def look_up(what: str) -> Known:
 
 def note_offered(what: str) -> None:
     """Note that somebody is about to be given it."""
-    try:
-        _client().set(_OFFERED + what, 1, ex=_KEPT_S)
-    except (RedisError, OSError) as error:
-        logger.warning("No note is kept that this is given away: %s", error)
+    _note(("SET", _OFFERED + what, 1, "EX", _KEPT_S))
 
 
 def note_taken(what: str, *, perhaps_twice: bool = False) -> None:
     """Note that it was taken; where that fails the job's own mark must do."""
-    try:
-        with _client().pipeline(transaction=True) as pipeline:
-            pipeline.set(_TAKEN + what, _PERHAPS_TWICE if perhaps_twice else _ONCE, ex=_KEPT_S)
-            pipeline.delete(_OFFERED + what)
-            pipeline.execute()
-    except (RedisError, OSError) as error:
-        logger.warning("No note is kept that this was taken: %s", error)
+    value = _PERHAPS_TWICE if perhaps_twice else _ONCE
+    _note(("SET", _TAKEN + what, value, "EX", _KEPT_S), ("DEL", _OFFERED + what))
 
 
 def note_refused(what: str) -> None:
     """Note that it was given, and not taken."""
+    _note(("DEL", _OFFERED + what))
+
+
+def _note(*commands: tuple[Any, ...]) -> None:
     try:
-        _client().delete(_OFFERED + what)
+        _notes().tell(*commands)
     except (RedisError, OSError) as error:
-        logger.warning("No note is kept that this was not taken: %s", error)
+        logger.warning("No note is kept: %s", error)
 
 
-def _client() -> "Redis":
-    return app.backend.client  # type: ignore[no-any-return]
+class _Notes:
+    """A connection to the result backend on which notes need not wait for each other.
+
+    What is written to it comes to Redis also when this process is killed in the next instant, so nobody waits for the
+    answer: whoever asks for something next reads it.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        # redis-py has no types for what lies below its commands.
+        self._connection: Any = client.connection_pool.get_connection()
+        self._lock = threading.Lock()
+        self._unread = 0
+
+    def tell(self, *commands: tuple[Any, ...]) -> None:
+        """Send commands.
+
+        Raises:
+            RedisError | OSError: there is no connection.
+        """
+        with self._lock:
+            self._send(*commands)
+
+    def ask(self, *command: Any) -> Any:
+        """Send a command and return its answer; a connection that has gone meanwhile is made anew, once.
+
+        Raises:
+            RedisError | OSError: there is no connection, or the command fails.
+        """
+        with self._lock:
+            try:
+                return self._ask(command)
+            except RedisConnectionError:
+                return self._ask(command)
+
+    def _ask(self, command: tuple[Any, ...]) -> Any:
+        self._send(command)
+        try:
+            while self._unread > 1:
+                self._read_note()
+            self._unread -= 1
+            return self._connection.read_response()
+        except ResponseError:
+            raise
+        except (RedisError, OSError):
+            self._hang_up()
+            raise
+
+    def _read_note(self) -> None:
+        self._unread -= 1
+        try:
+            self._connection.read_response()
+        except ResponseError as error:
+            logger.warning("No note was kept: %s", error)
+
+    def _send(self, *commands: tuple[Any, ...]) -> None:
+        try:
+            # A check would read an answer that is another's.
+            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+        except (RedisError, OSError):
+            self._hang_up()
+            raise
+        self._unread += len(commands)
+
+    def _hang_up(self) -> None:
+        self._connection.disconnect()
+        self._unread = 0
+
+
+def _notes() -> _Notes:
+    return _notes_of(os.getpid(), app.conf.result_backend)
+
+
+@cache
+def _notes_of(_pid: int, _address: str) -> _Notes:
+    """Return this process's notes; a forked child gets its own."""
+    return _Notes(app.backend.client)

@@ -179,6 +179,6 @@ def test_a_mail_without_notes_is_sent_all_the_same(here, mail_server, monkeypatc
     def away(*_arguments):
         raise RedisError("away")
 
-    monkeypatch.setattr("app.tasks.receipts._client", away)
+    monkeypatch.setattr("app.tasks.receipts._notes", away)
     assert send(here) == {"message_id": "<once@example.com>"}
     assert len(mail_server.taken) == 1
