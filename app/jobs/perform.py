@@ -7,7 +7,7 @@ from enum import Enum
 from traceback import format_tb
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, Text, bindparam, func, select, update
+from sqlalchemy import Row, Table, Text, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope, storable
@@ -107,8 +107,14 @@ def check_claim(session: Session) -> None:
         sqlalchemy.exc.OperationalError: it does not. PostgreSQL has ended the session, as it does with a worker that
             sleeps on its claim, and another worker may have done the job.
     """
-    # Asked of the driver: many mails are sent in one transaction, and SQLAlchemy takes longer than PostgreSQL.
-    session.connection().exec_driver_sql("SELECT 1")
+    # Of the driver: many mails are sent in one transaction, and SQLAlchemy takes longer than PostgreSQL.
+    connection = session.connection()
+    try:
+        connection.connection.driver_connection.execute("SELECT 1", prepare=False)  # type: ignore[union-attr]
+    except Exception:
+        # It tells the pool what has happened to the connection.
+        session.execute(text("SELECT 1"))
+        raise
 
 
 def postpone(delivery: Delivery, until: datetime) -> None:

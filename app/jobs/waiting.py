@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,6 +19,10 @@ _AT_ONCE: Final = 25
 WaitingEffect = Callable[[Session, int, dict[str, Any]], dict[str, Any] | None]
 
 
+def _nothing(_args: Sequence[dict[str, Any]]) -> None:
+    pass
+
+
 def perform_waiting(
     task: str,
     queue: str,
@@ -30,6 +34,7 @@ def perform_waiting(
     on_failure: OnFailure,
     dont_retry: tuple[type[Exception], ...] = (),
     stop_at: tuple[type[Exception], ...] = (),
+    before: Callable[[Sequence[dict[str, Any]]], None] = _nothing,
 ) -> int:
     """Do jobs of a task that wait for their messages, until none waits or the time is over.
 
@@ -47,6 +52,7 @@ def perform_waiting(
         on_failure: as in `perform`.
         dont_retry: as in `perform`.
         stop_at: errors after which the others would fare no better; they are left to their messages.
+        before: called with the arguments of the jobs of a transaction when it holds them.
 
     Returns:
         How many are done.
@@ -61,6 +67,7 @@ def perform_waiting(
             ).all()
             done: dict[int, dict[str, Any] | None] = {}
             stopped = False
+            before([job.args for job in jobs])
             for job in jobs:
                 if stopped := time.monotonic() >= deadline:
                     break

@@ -61,7 +61,7 @@ class Table:
             self,
             columns=_all_of(self.columns, Column, "columns"),
             rows=tuple(
-                tuple(_text(cell, "a cell") for cell in _sequence(row, "a row"))
+                tuple([_text(cell, "a cell") for cell in _sequence(row, "a row")])
                 for row in _sequence(self.rows, "rows of a table")
             ),
         )
@@ -113,8 +113,8 @@ class Section:
             paragraphs=tuple(_text(paragraph, "a paragraph") for paragraph in paragraphs),
             lines=_text(self.lines, "the lines of a section"),
         )
-        _check_type(self.table, Table | None, "table of a section")
-        _check_type(self.bars, Bars | None, "bars of a section")
+        _check_type(self.table, (Table, type(None)), "table of a section")
+        _check_type(self.bars, (Bars, type(None)), "bars of a section")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +256,16 @@ def _escape(odd: re.Match[str]) -> str:
 
 
 def _text(value: Any, what: str) -> str:
+    # Nearly all is, and this is quick.
+    if type(value) is str and value.isascii() and value.isprintable():
+        return value
     _check_type(value, str, what)
-    text: str = value
-    # Nearly all is, and these are quick.
-    return text if text.isascii() and text.isprintable() else harmless(text)
+    return harmless(value)
 
 
 def _line(value: Any, what: str) -> str:
-    return " ".join(_text(value, what).split("\n"))
+    text = _text(value, what)
+    return text.replace("\n", " ") if "\n" in text else text
 
 
 def _sequence(value: Any, what: str) -> Sequence[Any]:
@@ -280,7 +282,7 @@ def _all_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
 
 def _check_type(value: Any, kind: Any, what: str) -> None:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        name = getattr(kind, "__name__", str(kind))
+        name = getattr(kind, "__name__", None) or kind[0].__name__
         raise BadInputError(f"{what} must be {name}, not {value!r:.100}", where=_HERE)
 
 

@@ -139,6 +139,7 @@ def message(
     return b"".join([*(_header(name, value) for name, value in headers.items()), body])
 
 
+@lru_cache(maxsize=256)
 def checked_address(address: str, where: str) -> tuple[str, str]:
     """Return the name, which may be empty, and the address of one reader.
 

@@ -4,7 +4,8 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from html import escape as quoted
 from typing import Final
 
 from css_inline import CSSInliner
@@ -36,7 +37,7 @@ def plain_text(letter: Letter, *, unsubscribe: str = "", is_mail: bool = True) -
         is_mail: whether it ends as a mail does, with who wrote it.
     """
     template = _templates().get_template("letter.txt")
-    return template.render(letter=letter, unsubscribe=unsubscribe, is_mail=is_mail, note=_NOTE, width=_WIDTH)
+    return template.render(letter=letter, unsubscribe=unsubscribe, is_mail=is_mail)
 
 
 def html(letter: Letter, *, unsubscribe: str = "", pictures: Mapping[Bars, Sources] | None = None) -> str:
@@ -48,7 +49,7 @@ def html(letter: Letter, *, unsubscribe: str = "", pictures: Mapping[Bars, Sourc
         pictures: of the letter's bars; those without are told in words.
     """
     template = _templates().get_template("letter.html")
-    page = template.render(letter=letter, unsubscribe=unsubscribe, note=_NOTE, pictures=pictures or {})
+    page = template.render(letter=letter, unsubscribe=unsubscribe, pictures=pictures or {})
     return _ELEMENT.sub(_styled, page)
 
 
@@ -74,11 +75,18 @@ def _templates() -> Environment:
         "told": told,
         "lines": _lines,
         "looks": _looks,
+        "rows": _rows,
         "wrapped": _wrapped,
         "columns": _columns,
         "drawn": _drawn,
     }
-    environment.globals["zip"] = partial(zip, strict=True)
+    screens, _, _ = environment.loader.get_source(environment, "screens.css")  # type: ignore[union-attr]
+    environment.globals |= {
+        "screens": Markup(screens),  # noqa: S704 (our own)
+        "note": _NOTE,
+        "wrapped_note": _wrapped(_NOTE),
+        "width": _WIDTH,
+    }
     return environment
 
 
@@ -120,6 +128,30 @@ class _Look:
     classes: str
     #: What a cell is called where columns do not fit beside each other; nothing if they always do.
     label: str
+
+
+def _rows(table: Table) -> Markup:
+    """Return the rows of a table in HTML; here and not in the template, for they are most of a mail."""
+    cells = [
+        (
+            f"{_with_style('td', look.classes)}>"
+            + (f"{_with_style('span', 'label')}>{_escaped(look.label)}</span> " if look.label else "")
+        )
+        for look in _looks(table)
+    ]
+    row_begun = f"{_with_style('tr', 'row')}>\n"
+    rows = (
+        row_begun
+        + "".join([f"{begun}{_escaped(cell)}</td>\n" for begun, cell in zip(cells, row, strict=True)])
+        + "</tr>\n"
+        for row in table.rows
+    )
+    return Markup("".join(rows))  # noqa: S704 (each cell and label is escaped)
+
+
+def _escaped(text: str) -> str:
+    # Of the standard library: quicker by far than one that returns objects of its own.
+    return quoted(text).replace("\n", "<br>")
 
 
 def _looks(table: Table) -> list[_Look]:

@@ -222,6 +222,9 @@ class JobTask(Task):
     #: For so many seconds after its own job a message goes on with others that wait; 0 for one job a message.
     with_others_s: float = 0
 
+    def before_others(self, args: Sequence[dict[str, Any]]) -> None:
+        """Do at once what each of those others would do by itself; called with their arguments."""
+
     def _call_directly(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task in a transaction of its own."""
         with session_scope() as session:
@@ -272,6 +275,7 @@ class JobTask(Task):
                 on_failure=self._tell_failure,
                 dont_retry=self.dont_retry,
                 stop_at=(UnavailableError,),
+                before=self.before_others,
             )
         except Exception as error:
             # They are as they were, and have their messages.

@@ -1,5 +1,6 @@
 """Notification tasks."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,10 +25,20 @@ from app.notifications import (
 from app.reports import morning_letter
 from app.settings import get_settings
 from app.tasks.base import JobTask, job_task
-from app.tasks.receipts import Known, look_up, note_offered, note_refused, note_taken
+from app.tasks.receipts import Known, look_ahead, look_up, note_offered, note_refused, note_taken
 
 
-@job_task(bind=True, name="app.tasks.notifications.send_mail", dont_retry=(MailRefusedError,), with_others_s=5)
+def _look_up_others(_task: JobTask, args: Sequence[dict[str, Any]]) -> None:
+    look_ahead([message_id for each in args if (message_id := each.get("message_id"))])
+
+
+@job_task(
+    bind=True,
+    name="app.tasks.notifications.send_mail",
+    dont_retry=(MailRefusedError,),
+    with_others_s=5,
+    before_others=_look_up_others,
+)
 def send_mail(
     self: JobTask,
     session: Session,

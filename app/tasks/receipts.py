@@ -9,6 +9,7 @@ given to the server once more, and that is counted.
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -40,13 +41,40 @@ class Known(Enum):
     TAKEN_PERHAPS_TWICE = "taken, perhaps twice"
 
 
+def look_ahead(whats: Sequence[str]) -> None:
+    """Look up many that are about to be looked up, at once; none of them may be given to anybody meanwhile.
+
+    What is known is told once, to the next `look_up` in this thread.
+    """
+    try:
+        _ahead.known = dict(zip(whats, _looked_up(whats), strict=True)) if whats else {}
+    except (RedisError, OSError):
+        # Each is looked up by itself, and that says why it can't be.
+        _ahead.known = {}
+
+
 def look_up(what: str) -> Known:
     """Return what the notes say of it; without an answer they say nothing."""
+    known: Known | None = getattr(_ahead, "known", {}).pop(what, None)
+    if known is not None:
+        return known
     try:
-        taken, offered = _notes().ask("MGET", _TAKEN + what, _OFFERED + what)
+        (known,) = _looked_up([what])
     except (RedisError, OSError) as error:
         logger.warning("No note can be looked for, so this is done as if for the first time: %s", error)
         return Known.NOTHING
+    return known
+
+
+_ahead = threading.local()
+
+
+def _looked_up(whats: Sequence[str]) -> list[Known]:
+    found = _notes().ask("MGET", *(_TAKEN + what for what in whats), *(_OFFERED + what for what in whats))
+    return [_known(*each) for each in zip(found[: len(whats)], found[len(whats) :], strict=True)]
+
+
+def _known(taken: bytes | None, offered: bytes | None) -> Known:
     if taken is not None:
         return Known.TAKEN_PERHAPS_TWICE if taken == _PERHAPS_TWICE else Known.TAKEN
     return Known.NOTHING if offered is None else Known.OFFERED
@@ -132,7 +160,7 @@ class _Notes:
     def _send(self, *commands: tuple[Any, ...]) -> None:
         try:
             # A check would read an answer that is another's.
-            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+            self._connection.send_packed_command([b"".join(map(_packed, commands))], check_health=False)
         except (RedisError, OSError):
             self._hang_up()
             raise
@@ -141,6 +169,12 @@ class _Notes:
     def _hang_up(self) -> None:
         self._connection.disconnect()
         self._unread = 0
+
+
+def _packed(command: Sequence[str | bytes | int]) -> bytes:
+    """Return a command in Redis's protocol, in less time than redis-py takes for one of any kind."""
+    words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
+    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
 def _notes() -> _Notes:
