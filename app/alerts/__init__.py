@@ -1,1 +1,43 @@
-"""Alert rules: what people want to be told of prices, portfolios and breaks, and what was told."""
+"""Alert rules: what people want to be told of prices, portfolios, cash and breaks, and what was told.
+
+`evaluate_rules` looks at all rules of some kinds, set by set; `dry_run` at one over past data, by the same statements.
+"""
+
+from app.alerts.dry_run import DryRun, WouldTell, dry_run
+from app.alerts.evaluate import Evaluated, evaluate_rules
+from app.alerts.kinds import KINDS_OF, Condition, Direction, Kind, default_rearm
+from app.alerts.rules import (
+    FiringView,
+    NewRule,
+    RuleView,
+    add_rule,
+    list_firings,
+    list_rules,
+    mute_rule,
+    remove_rule,
+    show_rule,
+    unmute_rule,
+)
+
+__all__ = [
+    "KINDS_OF",
+    "Condition",
+    "Direction",
+    "DryRun",
+    "Evaluated",
+    "FiringView",
+    "Kind",
+    "NewRule",
+    "RuleView",
+    "WouldTell",
+    "add_rule",
+    "default_rearm",
+    "dry_run",
+    "evaluate_rules",
+    "list_firings",
+    "list_rules",
+    "mute_rule",
+    "remove_rule",
+    "show_rule",
+    "unmute_rule",
+]

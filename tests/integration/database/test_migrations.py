@@ -193,7 +193,7 @@ def test_money_and_quantities_are_exact_and_moments_know_their_zone(engine):
     # A time of day on somebody's clock is no moment.
     columns = """
         SELECT table_name, column_name FROM information_schema.columns
-        WHERE table_schema = 'public' 
+        WHERE table_schema = 'public'
             AND column_name NOT IN ('statement_cutoff', 'quiet_from', 'quiet_to', 'digest_at')
             -- Computed, and not booked.
             AND table_name NOT IN ('portfolio_days', 'portfolio_metrics')
