@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from app.alerts.kinds import OF_BREAKS, Condition, Direction, Kind
-from app.notifications import Category, Column, Letter, Section, Severity, Table, notify
+from app.notifications import Category, Column, Letter, Own, Section, Severity, Table, notify_each
 from app.reconciliation import KINDS
 from app.settings import get_settings
 
@@ -56,16 +56,17 @@ def tell(session: Session, firing_ids: Sequence[int], *, now: datetime) -> Told:
     if not firing_ids:
         return Told(0, 0)
     rows = session.execute(_FIRINGS, {"ids": list(firing_ids), "most": _MOST_ROWS}).all()
-    firings = notices = 0
+    letters: dict[int, Own] = {}
+    firings = 0
     for key, group in groupby(rows, key=lambda row: row.notice_key):
         shown = list(group)
-        first = shown[0]
-        letter = write(shown, first.of_person)
-        if notify(session, key=key, category=Category.ALERTS, letter=letter, now=now, only=[first.told_id]) is None:
-            raise ValueError(f"{key} was told before")
-        firings += first.of_person
-        notices += 1
-    return Told(firings, notices)
+        letters[shown[0].told_id] = Own(key, write(shown, shown[0].of_person))
+        firings += shown[0].of_person
+    notices = notify_each(session, category=Category.ALERTS, letters=letters, now=now)
+    if len(notices) < len(letters):
+        known = sorted(own.key for person, own in letters.items() if person not in notices)
+        raise ValueError(f"{known[0]} was told before")
+    return Told(firings, len(notices))
 
 
 def write(rows: Sequence[Row[Any]], count: int) -> Letter:

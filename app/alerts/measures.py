@@ -158,32 +158,37 @@ _PAST_BREAKS = """
 
 
 def _of_securities(session: Session, look: Look, kinds: Sequence[Kind]) -> dict[str, Any]:
+    """Return the recent sessions of each security, so that PostgreSQL knows how many closes there are to look up."""
     asked = session.scalars(
         text(f"WITH rules AS ({look.rules}) SELECT DISTINCT security_id FROM rules"), of_rules(look, kinds)
     )
     calendars = calendars_of(session, asked, now=look.now)
     sessions = recent_sessions(calendars.values(), look.now)
-    days = [*sessions["days"], *sessions["previous_days"]] or [look.day]
+    of_calendar: dict[str, list[tuple[date, date]]] = {}
+    for calendar, day, before in zip(sessions["calendars"], sessions["days"], sessions["previous_days"], strict=True):
+        of_calendar.setdefault(calendar, []).append((day, before))
+    rows = [(security, *days) for security, calendar in calendars.items() for days in of_calendar[calendar]]
+    securities, days, previous_days = zip(*rows, strict=True) if rows else ((), (), ())
     return {
-        "security_ids": list(calendars),
-        "security_calendars": list(calendars.values()),
-        "first_day": min(days),
-        "last_day": max(days),
-        **sessions,
+        "securities": np.array(securities, np.int64),
+        "session_days": np.array(days, "datetime64[D]"),
+        "previous_days": np.array(previous_days, "datetime64[D]"),
+        "first_day": min(previous_days, default=look.day),
+        "last_day": max(days, default=look.day),
     }
 
 
-#: The newest close of each security that is of a recent session, in the security's currency.
-_CLOSES = f"""
-    sessions AS MATERIALIZED ({SESSIONS}),
+#: The newest close of each security that is of a recent session.
+_CLOSES = """
     paid AS MATERIALIZED (
-        SELECT DISTINCT ON (c.security_id)
-            c.security_id, p.price_date, p.price, p.currency, n.previous_day
-        FROM unnest(CAST(:security_ids AS bigint[]), CAST(:security_calendars AS text[])) AS c (security_id, calendar)
-        JOIN sessions AS n ON n.calendar = c.calendar
-        JOIN prices AS p ON p.security_id = c.security_id AND p.price_date = n.day
+        SELECT DISTINCT ON (p.security_id)
+            p.security_id, p.price_date, p.price, p.currency, c.previous_day
+        FROM unnest(
+            CAST(:securities AS bigint[]), CAST(:session_days AS date[]), CAST(:previous_days AS date[])
+        ) AS c (security_id, day, previous_day)
+        JOIN prices AS p ON p.security_id = c.security_id AND p.price_date = c.day
             AND p.price_date BETWEEN :first_day AND :last_day
-        ORDER BY c.security_id, p.price_date DESC, p.version DESC
+        ORDER BY p.security_id, p.price_date DESC, p.version DESC
     )
 """
 
@@ -200,16 +205,20 @@ _LEVELS = f"""
         FROM paid AS p
         JOIN securities AS s ON s.id = p.security_id
     ),
+    splits AS MATERIALIZED (
+        SELECT a.security_id, a.ex_date, a.new_units, a.old_units, c.price_date
+        FROM corporate_actions AS a
+        JOIN closes AS c ON c.security_id = a.security_id
+        WHERE a.kind = 'split'
+    ),
     units AS MATERIALIZED (
         SELECT
             r.id AS rule_id,
             product(CASE WHEN a.ex_date > r.units_as_of THEN a.new_units ELSE a.old_units END) AS new_units,
             product(CASE WHEN a.ex_date > r.units_as_of THEN a.old_units ELSE a.new_units END) AS old_units
-        FROM corporate_actions AS a
+        FROM splits AS a
         JOIN rules AS r ON r.security_id = a.security_id
-        JOIN closes AS c ON c.security_id = a.security_id
-        WHERE a.kind = 'split' AND a.ex_date > least(r.units_as_of, c.price_date)
-            AND a.ex_date <= greatest(r.units_as_of, c.price_date)
+        WHERE a.ex_date > least(r.units_as_of, a.price_date) AND a.ex_date <= greatest(r.units_as_of, a.price_date)
         GROUP BY r.id
     )
     SELECT r.id, CAST(0 AS bigint), c.price_date, c.price, coalesce(u.new_units, 1), coalesce(u.old_units, 1)

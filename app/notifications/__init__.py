@@ -4,6 +4,7 @@
 rendered when it is sent. `send_mail` sends one over SMTP.
 """
 
+from app.notifications.each import Own, notify_each
 from app.notifications.failures import enqueue_failure_mail, enqueue_parked_mail
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
 from app.notifications.mail import check_mail_server, send_mail
@@ -17,6 +18,7 @@ __all__ = [
     "Category",
     "Column",
     "Letter",
+    "Own",
     "Section",
     "Severity",
     "Subscriber",
@@ -26,6 +28,7 @@ __all__ = [
     "enqueue_notice",
     "enqueue_parked_mail",
     "notify",
+    "notify_each",
     "prune_notices",
     "send_mail",
 ]

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from email.utils import make_msgid
 from enum import StrEnum
+from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -108,27 +110,53 @@ def send(
 
     Without a mail server no mail is asked for, and the log says so.
     """
+    message = message_of(key, letter, channel=channel, subscriber=subscriber, category=category)
+    if message is not None:
+        enqueue(session, message.task, message.key, message.args, due_at=due_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The job of one message."""
+
+    task: str
+    key: str
+    args: dict[str, Any]
+
+
+def message_of(
+    key: str,
+    letter: Letter,
+    *,
+    channel: str,
+    subscriber: Subscriber | None,
+    category: Category,
+    written: dict[str, Any] | None = None,
+) -> Message | None:
+    """Return the job of one message, see `send`; None of a mail without a mail server, and the log says so.
+
+    `written` is the letter as JSON, where the caller has it.
+    """
     settings = get_settings()
     if channel != MAIL:
-        args = {"channel": channel, "letter": letter.as_json(), "notice_id": key}
-        enqueue(session, CHANNEL_TASK, f"{channel}:{key}", args, due_at=due_at)
-        return
+        args = {"channel": channel, "letter": written or letter.as_json(), "notice_id": key}
+        return Message(CHANNEL_TASK, f"{channel}:{key}", args)
     if settings.mail_off_reason is not None:
         # Not the letter, which may name a customer.
         logger.warning("No mail tells of %s: %s", key, settings.mail_off_reason)
-        return
+        return None
     args = {
         "to": subscriber.address if subscriber else settings.admin_email,
         "subject": letter.subject,
         "text": "",
         "message_id": make_msgid(domain=settings.server_email.rpartition("@")[2].rstrip(">")),
-        "letter": letter.as_json(),
+        "letter": written or letter.as_json(),
     }
     if subscriber:
         # Who reads it there ends the subscription.
         wish = quote(f"unsubscribe {subscriber.name} {category}")
         args["unsubscribe"] = f"mailto:{settings.admin_email}?subject={wish}"
-    enqueue(session, MAIL_TASK, f"{MAIL}:{key}", args, due_at=due_at)
+    return Message(MAIL_TASK, f"{MAIL}:{key}", args)
 
 
 def _told(
