@@ -164,17 +164,17 @@ def _of_securities(session: Session, look: Look, kinds: Sequence[Kind]) -> dict[
     )
     calendars = calendars_of(session, asked, now=look.now)
     sessions = recent_sessions(calendars.values(), look.now)
-    of_calendar: dict[str, list[tuple[date, date]]] = {}
-    for calendar, day, before in zip(sessions["calendars"], sessions["days"], sessions["previous_days"], strict=True):
-        of_calendar.setdefault(calendar, []).append((day, before))
-    rows = [(security, *days) for security, calendar in calendars.items() for days in of_calendar[calendar]]
-    securities, days, previous_days = zip(*rows, strict=True) if rows else ((), (), ())
+    names = np.array(sessions["calendars"], np.str_)
+    days, previous = (np.array(sessions[name], "datetime64[D]") for name in ("days", "previous_days"))
+    of_calendar = {calendar: names == calendar for calendar in set(calendars.values())}
+    places = [of_calendar[calendar] for calendar in calendars.values()]
+    each = len(days) // max(1, len(of_calendar))
     return {
-        "securities": np.array(securities, np.int64),
-        "session_days": np.array(days, "datetime64[D]"),
-        "previous_days": np.array(previous_days, "datetime64[D]"),
-        "first_day": min(previous_days, default=look.day),
-        "last_day": max(days, default=look.day),
+        "securities": np.repeat(np.array(list(calendars), np.int64), each),
+        "session_days": np.concatenate([days[place] for place in places] or [days]),
+        "previous_days": np.concatenate([previous[place] for place in places] or [previous]),
+        "first_day": min(sessions["previous_days"], default=look.day),
+        "last_day": max(sessions["days"], default=look.day),
     }
 
 

@@ -1,6 +1,7 @@
 """The rules as people make them, silence them and look at them; each change with who did it, when and why."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -196,6 +197,13 @@ def list_rules(session: Session, *, subscriber: str | None = None) -> list[RuleV
     if subscriber is not None:
         _subscriber(session, subscriber, "--for", with_former=True)
     return [_view(row) for row in session.execute(_RULES, {"rule_id": None, "subscriber": subscriber})]
+
+
+def are_rules(session: Session, kinds: Collection[Kind]) -> bool:
+    """Whether somebody wants to be told of any of these."""
+    return bool(
+        session.scalar(select(select(AlertRule.id).where(AlertRule.active, AlertRule.kind.in_(kinds)).exists()))
+    )
 
 
 def list_firings(session: Session, *, subscriber: str | None = None, limit: int) -> list[FiringView]:

@@ -37,12 +37,9 @@ def notify_each(session: Session, *, category: Category, letters: Mapping[int, O
         The ids of the notices by that of the subscriber; there is none where there was one of that key.
     """
     written = {person: own.letter.as_json() for person, own in letters.items()}
-    rows = {
-        "category": category,
-        "keys": [own.key for own in letters.values()],
-        "letters": [json.dumps(letter) for letter in written.values()],
-    }
-    of_key: dict[str, int] = dict(session.execute(_NOTICES, rows).tuples().all())
+    rows = [{"key": own.key, "letter": written[person]} for person, own in letters.items()]
+    asked = {"category": category, "notices": json.dumps(rows)}
+    of_key: dict[str, int] = dict(session.execute(_NOTICES, asked).tuples().all())
     notices = {person: of_key[own.key] for person, own in letters.items() if own.key in of_key}
     people = session.scalars(select(Subscriber).where(Subscriber.active, Subscriber.id.in_(notices))).all()
     channels: dict[int, list[Subscription]] = {}
@@ -86,8 +83,9 @@ def notify_each(session: Session, *, category: Category, letters: Mapping[int, O
 _NOTICES: Final = text(
     """
     INSERT INTO notices (key, category, letter)
-    SELECT n.key, :category, CAST(n.letter AS jsonb)
-    FROM unnest(CAST(:keys AS text[]), CAST(:letters AS text[])) WITH ORDINALITY AS n (key, letter, place)
+    SELECT n.key, :category, n.letter
+    FROM ROWS FROM (json_to_recordset(CAST(:notices AS json)) AS (key text, letter jsonb)) WITH ORDINALITY
+        AS n (key, letter, place)
     ORDER BY n.place
     ON CONFLICT DO NOTHING
     RETURNING key, id

@@ -13,6 +13,7 @@ from app.errors import BadInputError, UnavailableError
 from app.market_data import Coverage, DoubtfulPrice, Progress, Sources
 from app.notifications import enqueue_notice
 from app.settings import get_settings
+from app.tasks.alerts import request_alerts
 from app.tasks.analytics import request_valuation
 from app.tasks.base import JobTask, job_task
 from app.tasks.publisher import broker_client
@@ -79,11 +80,12 @@ def _sources() -> Sources:
 
 
 def _told(session: Session, progress: Progress) -> dict[str, Any]:
-    """Return a sync's progress in short; once it is over have portfolios valued, and mail what is in quarantine."""
+    """Return a sync's progress in short; portfolios, rules and a mail of what is in quarantine follow its end."""
     coverage = progress.coverage
     if coverage is None:
         return {"sync_id": progress.sync_id}
     request_valuation(session, f"sync-{progress.sync_id}")
+    request_alerts(session, f"sync-{progress.sync_id}")
     if coverage.doubted:
         _mail_doubted(session, coverage)
     counts = ("due", "priced", "stale", "quarantined", "refused", "failed", "unasked", "new_prices", "doubted")
