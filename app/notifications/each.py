@@ -39,7 +39,7 @@ def notify_each(session: Session, *, category: Category, letters: Mapping[int, O
     written = {person: own.letter.as_json() for person, own in letters.items()}
     rows = [{"key": own.key, "letter": written[person]} for person, own in letters.items()]
     asked = {"category": category, "notices": json.dumps(rows)}
-    of_key: dict[str, int] = dict(session.execute(_NOTICES, asked).tuples().all())
+    of_key: dict[str, int] = {row.key: row.id for row in session.execute(_NOTICES, asked)}
     notices = {person: of_key[own.key] for person, own in letters.items() if own.key in of_key}
     people = session.scalars(select(Subscriber).where(Subscriber.active, Subscriber.id.in_(notices))).all()
     channels: dict[int, list[Subscription]] = {}
