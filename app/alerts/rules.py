@@ -1,6 +1,5 @@
 """The rules as people make them, silence them and look at them; each change with who did it, when and why."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.alerts.kinds import FALLING, SHARES, Condition, Direction, Kind, default_rearm
 from app.alerts.letters import condition_of
 from app.alerts.models import AlertRule, AlertRuleEvent
+from app.currencies import is_currency
 from app.database import storable
 from app.errors import BadInputError
 from app.notifications import Severity
@@ -266,12 +266,12 @@ def _check(new: NewRule) -> None:
     elif kind is Kind.BREAK_AGE and not (1 <= threshold <= _MOST_DAYS and threshold == threshold.to_integral_value()):
         problem = f"{threshold} are no business days from 1 to 10,000"
     elif kind is Kind.DRAWDOWN and not 0 < threshold <= 1:
-        problem = f"a portfolio can't lose {threshold * 100:f} %, but more than 0 % and at most 100 %"
+        problem = f"a portfolio can't lose {(threshold * 100).normalize():f} %, but more than 0 % and at most 100 %"
     elif kind in SHARES and not 0 < threshold <= _LARGEST_SHARE:
-        problem = f"{threshold * 100:f} % is not above 0 %, or above 1,000 %"
+        problem = f"{(threshold * 100).normalize():f} % is not above 0 %, or above 1,000 %"
     elif kind is not Kind.CASH_BELOW and threshold <= 0:
         problem = f"{threshold} is not above 0"
-    elif new.currency is not None and not re.fullmatch("[A-Z]{3}", new.currency, re.ASCII):
+    elif new.currency is not None and not is_currency(new.currency):
         problem = f"{new.currency!r} is no currency such as USD"
     elif not timedelta() <= new.cool_down <= _LONGEST:
         problem = "a cool-down is not below 0, and at most ten years"
