@@ -381,7 +381,7 @@ _DRAWDOWNS = f"""
 """
 
 #: As the valuation has it: the newest version of each account's book, rolled forward by its transactions; a close
-#: holds over a split, in the units of the day.
+#: holds over a split, in the units of the day, and that of a bond is in percent.
 _WEIGHTS = f"""
     WITH {_VALUED},
     held AS (
@@ -424,10 +424,12 @@ _WEIGHTS = f"""
         SELECT
             h.rule_id, h.day,
             CASE WHEN h.quantity = 0 THEN 0 ELSE
-                h.quantity * p.price * coalesce(splits.old_units, 1) / coalesce(splits.new_units, 1)
+                h.quantity * p.price / CASE WHEN s.asset_class = 'bond' THEN 100 ELSE 1 END
+                * coalesce(splits.old_units, 1) / coalesce(splits.new_units, 1)
                 * (SELECT rate FROM fx_rate(p.currency, h.currency, h.day)) / CAST(h.value AS numeric)
             END AS weight
         FROM held AS h
+        JOIN securities AS s ON s.id = h.security_id
         LEFT JOIN LATERAL (
             SELECT price_date, price, currency
             FROM prices
