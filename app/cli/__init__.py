@@ -9,6 +9,7 @@ import sys
 import typer
 
 from app.cli.accounts import app as accounts_commands
+from app.cli.alerts import app as alerts_commands
 from app.cli.book import app as book_commands
 from app.cli.breaks import app as breaks_commands
 from app.cli.canary import canary
@@ -52,7 +53,7 @@ app.add_typer(breaks_commands)
 app.add_typer(runs_commands)
 app.add_typer(performance_commands)
 app.command()(report)
-app.add_typer(notifications_commands)
+app.add_typer(alerts_commands)
 app.add_typer(jobs_commands)
 app.add_typer(notifications_commands)
 app.command()(doctor)

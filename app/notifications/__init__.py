@@ -6,6 +6,7 @@ rendered when it is sent. `send_mail` sends one over SMTP.
 
 from app.notifications.channels import channel_schemes, check_channel, send_to_channel
 from app.notifications.digests import send_digests
+from app.notifications.each import Own, notify_each
 from app.notifications.failures import tell_failure, tell_parked, tell_repeated_failures
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
 from app.notifications.mail import MailingList, check_mail_server, send_mail
@@ -45,6 +46,7 @@ __all__ = [
     "Letter",
     "MailRefusedError",
     "MailingList",
+    "Own",
     "RefusedError",
     "Section",
     "Severity",
@@ -65,6 +67,7 @@ __all__ = [
     "look_once",
     "mail_args",
     "notify",
+    "notify_each",
     "plain_text",
     "prune_notices",
     "send_digests",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from email.utils import make_msgid
 from enum import StrEnum
@@ -110,24 +111,52 @@ def send(
 
     Without a mail server no mail is asked for, and the log says so.
     """
+    message = message_of(key, letter, channel=channel, subscriber=subscriber, category=category)
+    if message is not None:
+        enqueue(session, message.task, message.key, message.args, due_at=due_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The job of one message."""
+
+    task: str
+    key: str
+    args: dict[str, Any]
+
+
+def message_of(
+    key: str,
+    letter: Letter,
+    *,
+    channel: str,
+    subscriber: Subscriber | None,
+    category: Category,
+    written: dict[str, Any] | None = None,
+) -> Message | None:
+    """Return the job of one message, see `send`; None of a mail without a mail server, and the log says so.
+
+    `written` is the letter as JSON, where the caller has it.
+    """
     settings = get_settings()
     if channel != MAIL:
-        args = {"channel": channel, "letter": letter.as_json(), "notice_id": key}
-        enqueue(session, CHANNEL_TASK, f"{channel}:{key}", args, due_at=due_at)
-        return
+        args = {"channel": channel, "letter": written or letter.as_json(), "notice_id": key}
+        return Message(CHANNEL_TASK, f"{channel}:{key}", args)
     if settings.mail_off_reason is not None:
         # Not the letter, which may name a customer.
         logger.warning("No mail tells of %s: %s", key, settings.mail_off_reason)
-        return
+        return None
     mailing_list = None
     if subscriber:
         mailing_list = MailingList(category.value, f"unsubscribe {subscriber.name} {category}")
-    args = mail_args(subscriber.address if subscriber else settings.admin_email, letter, mailing_list)
-    enqueue(session, MAIL_TASK, f"{MAIL}:{key}", args, due_at=due_at)
+    to = subscriber.address if subscriber else settings.admin_email
+    return Message(MAIL_TASK, f"{MAIL}:{key}", mail_args(to, letter, mailing_list, written=written))
 
 
-def mail_args(to: str, letter: Letter, mailing_list: MailingList | None = None) -> dict[str, Any]:
-    """Return the arguments of a job of `MAIL_TASK`.
+def mail_args(
+    to: str, letter: Letter, mailing_list: MailingList | None = None, *, written: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the arguments of a job of `MAIL_TASK`; `written` is the letter as JSON, where the caller has it.
 
     Raises:
         BadInputError: the address can't be used.
@@ -138,7 +167,7 @@ def mail_args(to: str, letter: Letter, mailing_list: MailingList | None = None) 
         "subject": letter.subject,
         "text": "",
         "message_id": make_msgid(domain=get_settings().server_email.rpartition("@")[2].rstrip(">")),
-        "letter": letter.as_json(),
+        "letter": written or letter.as_json(),
     }
     return args if mailing_list is None else {**args, "unsubscribe": mailing_list.as_json()}
 

@@ -4,6 +4,7 @@ A new task needs its import here; see docs/adding-a-task.md.
 """
 
 from app.tasks import warm_up
+from app.tasks.alerts import evaluate_alerts, request_alerts
 from app.tasks.analytics import request_valuation, value_accounts, value_groups, value_portfolios
 from app.tasks.base import job_task
 from app.tasks.canary import canary
@@ -20,12 +21,14 @@ __all__ = [
     "celery_app",
     "collect_statements",
     "compare_shard",
+    "evaluate_alerts",
     "fetch_prices",
     "fetch_statements",
     "job_task",
     "prune_jobs",
     "reconcile_account",
     "reconcile_all_accounts",
+    "request_alerts",
     "request_valuation",
     "send_due",
     "send_mail",

@@ -14,6 +14,7 @@ from app.market_data import Progress, Sources
 from app.notifications import Category, notify
 from app.reports import coverage_letter, quarantine_letter
 from app.settings import get_settings
+from app.tasks.alerts import request_alerts
 from app.tasks.analytics import request_valuation
 from app.tasks.base import JobTask, job_task
 from app.tasks.publisher import broker_client
@@ -76,11 +77,12 @@ def _sources() -> Sources:
 
 
 def _told(session: Session, progress: Progress) -> dict[str, Any]:
-    """Return a sync's progress in short; once it is over have portfolios valued, and tell of what needs a person."""
+    """Return a sync's progress in short; once it is over have portfolios valued, rules looked at, and people told."""
     coverage = progress.coverage
     if coverage is None:
         return {"sync_id": progress.sync_id}
     request_valuation(session, f"sync-{progress.sync_id}")
+    request_alerts(session, f"sync-{progress.sync_id}")
     if coverage.doubted and (letter := quarantine_letter(session, coverage)):
         notify(session, key=f"quarantine:sync-{coverage.sync_id}", category=Category.PRICES, letter=letter)
     if letter := coverage_letter(session, coverage, now=_now()):

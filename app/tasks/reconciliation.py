@@ -11,6 +11,7 @@ from app.errors import BadInputError
 from app.reconciliation import fail_shard, reconcile_shard, run_progress, start_run
 from app.reconciliation import reconcile_account as reconcile_one
 from app.settings import get_settings
+from app.tasks.alerts import request_alerts
 from app.tasks.analytics import request_valuation
 from app.tasks.base import JobTask, job_task
 from app.tasks.market_data import sync_market_data
@@ -80,9 +81,10 @@ def compare_shard(session: Session, run_id: int, shard: int) -> dict[str, Any]:
 
 
 def _follow_if_over(session: Session, run_id: int) -> None:
-    """Have portfolios valued once, by the new book and with what agrees by now, and people told of the run."""
+    """Once all is compared, have portfolios valued, by what agrees by now, rules looked at, and people told."""
     if run_progress(session, run_id).is_over:
         request_valuation(session, f"run-{run_id}")
+        request_alerts(session, f"run-{run_id}")
         request_morning_report(session, run_id)
 
 
