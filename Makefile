@@ -73,8 +73,8 @@ lint: .venv/.development .venv/.deployment ## Check style, docstrings, security 
 chaos: .venv/.development ## The same ROUNDS=N times, with new times each, into benchmarks/results/chaos.json
 	@$(python) -m tests.chaos --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED)) --output benchmarks/results/chaos.json
 
-.PHONY: bench bench-deploy bench-reconcile bench-ledger bench-soak bench-backlog bench-market-data bench-analytics
-bench: bench-deploy bench-reconcile bench-ledger bench-soak bench-backlog bench-market-data bench-analytics ## Measure what there are figures for, into benchmarks/results/
+.PHONY: bench bench-deploy bench-reconcile bench-ledger bench-soak bench-backlog bench-market-data bench-analytics bench-notifications
+bench: bench-deploy bench-reconcile bench-ledger bench-soak bench-backlog bench-market-data bench-analytics bench-notifications ## Measure what there are figures for, into benchmarks/results/
 
 bench-deploy: root .venv/.deployment ## As root: how long a first and a second site.yml take (BENCH_RELEASE=bookworm)
 	@$(python) -m benchmarks.deploy --release $(or $(BENCH_RELEASE),trixie)
@@ -96,6 +96,9 @@ bench-market-data: .venv/.development ## A sync beside its token bucket, a backf
 
 bench-analytics: .venv/.development ## Risk figures beside empyrical's and beside a plain kernel (PORTFOLIOS=1000)
 	@$(python) -m benchmarks.analytics --portfolios $(or $(PORTFOLIOS),10000)
+
+bench-notifications: .venv/.development ## Mails that wait, sent beside what smtplib alone sends (SHARE=0.1)
+	@$(python) -m benchmarks.notifications --share $(or $(SHARE),1)
 
 .PHONY: lock
 lock: .venv/.development ## Lock the newest versions that requirements*.in allow, for every Python from 3.11 on

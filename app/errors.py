@@ -28,4 +28,15 @@ class BadInputError(AppError):
 
 
 class UnavailableError(AppError):
-    """Something that this program needs does not answer: the broker, the database, the mail server."""
+    """Something that this program needs does not answer: the broker, the database, the mail server.
+
+    Args:
+        what: as of any error.
+        where: as of any error.
+        hint: as of any error.
+        wait_s: seconds after which it asks to be tried again; a job that fails with it is not tried before.
+    """
+
+    def __init__(self, what: str, where: str = "", hint: str = "", *, wait_s: float = 0) -> None:
+        super().__init__(what, where, hint)
+        self.wait_s = wait_s

@@ -3,6 +3,8 @@
 docs/configuration.md and .env.example name the same variables for people.
 """
 
+import base64
+import binascii
 import difflib
 import logging
 import os
@@ -13,8 +15,8 @@ from email.utils import parseaddr
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, get_args
-from urllib.parse import parse_qs, urlsplit
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Le
@@ -27,6 +29,8 @@ from pydantic import (
     Secret,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -44,11 +48,20 @@ _POSTGRESQL = "postgresql+psycopg"
 _POSTGRESQL_EXAMPLE = f"{_POSTGRESQL}://localhost/value_partner"
 #: An address that is never asked. (Empty means the default.)
 _OFF = "off"
+#: What pydantic takes for true.
+_TRUE = {"true", "1", "yes", "y", "on", "t"}
 _PERCENT_ENCODE = "in a password, / : @ # ? and % are written %2F %3A %40 %23 %3F and %25"
 # To the last @, for a password that should have been percent-encoded may itself hold @ / # and ?; and where
 # the @ is missing, all after a colon that no port follows.
 _PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)([^:/@?#\[]*):(?:.*(@)|[^\d/?#].*)", re.DOTALL)
 _PASSWORD_IN_QUERY = re.compile(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*")
+#: What a key starts with that is written in base64.
+_BASE64_MARK = "whsec_"
+#: How long a key may be.
+_WEBHOOK_KEY_BYTES = range(24, 65)
+_MOST_WEBHOOK_KEYS = 2
+_WEBHOOK_SCHEMES = ("https", "http")
+_CHANNELS_EXAMPLE = "ops=slack://… desk=https://example.com/hook"
 _SENTINEL_SEPARATOR = re.compile(r";(?=\w+://)")
 
 
@@ -120,6 +133,12 @@ def _address(address: str) -> str:
     return address
 
 
+def _only_without_starttls(use_ssl: bool, known: ValidationInfo) -> bool:
+    if use_ssl and known.data.get("email_use_tls"):
+        raise ValueError("false while EMAIL_USE_TLS is true: a port of a mail server speaks one or the other")
+    return use_ssl
+
+
 def _host(host: str) -> str:
     try:
         ip_address(host)
@@ -164,6 +183,13 @@ def _share(text: str) -> Decimal:
     return Decimal(text)
 
 
+def _share_or_none(text: str) -> Decimal:
+    try:
+        return Decimal(0) if text == "0" else _share(text)
+    except ValueError:
+        raise ValueError("a share of at most 1, such as 0.95; or 0, for no limit") from None
+
+
 def _certificates(text: str) -> str:
     for name in _listed(text):
         host, _, port = name.rpartition(":")
@@ -190,10 +216,15 @@ def _timezone(name: str) -> str:
 def _base_url(url: str) -> str:
     parts = urlsplit(url)
     # Keys and statements pass through it.
-    is_here = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    if not parts.hostname or not (parts.scheme == "https" or is_here) or "@" in parts.netloc or parts.query:
+    if not _is_private(parts) or "@" in parts.netloc or parts.query:
         raise ValueError("the address of an API, starting with https://")
     return url.rstrip("/")
+
+
+def _is_private(parts: SplitResult) -> bool:
+    """Whether what goes there is encrypted, or stays on this machine."""
+    is_here = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    return bool(parts.hostname) and (parts.scheme == "https" or is_here)
 
 
 def _key(key: str) -> str:
@@ -235,6 +266,83 @@ def _secrets_by_name(text: SecretStr) -> dict[str, list[str]]:
     return {name: secrets for name, *secrets in entries}
 
 
+def _webhook_keys(text: str) -> list[bytes]:
+    """Return the keys that are written in a list, as https://www.standardwebhooks.com has them, or raw.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    keys = []
+    for secret in text.split(","):
+        try:
+            if secret.startswith(_BASE64_MARK):
+                key = base64.b64decode(secret.removeprefix(_BASE64_MARK), validate=True)
+            else:
+                key = secret.encode("ascii")
+        except (binascii.Error, UnicodeEncodeError):
+            key = b""
+        if len(key) not in _WEBHOOK_KEY_BYTES or not re.fullmatch(r"[!-~]+", secret):
+            raise ValueError(
+                f"a secret of {_WEBHOOK_KEY_BYTES[0]} to {_WEBHOOK_KEY_BYTES[-1]} bytes, written {_BASE64_MARK} and"
+                " base64, or as it is without blanks; two, NEW,OLD, while it is changed"
+            )
+        keys.append(key)
+    return keys
+
+
+def _webhook_secret(text: str) -> str:
+    if len(_webhook_keys(text)) > _MOST_WEBHOOK_KEYS:
+        raise ValueError("one secret, or two, NEW,OLD, while it is changed")
+    return text
+
+
+def _channels(text: str) -> str:
+    names = []
+    for number, entry in enumerate(text.split(), start=1):
+        name, equals, url = entry.partition("=")
+        if not equals or not re.fullmatch(r"[a-z0-9-]{1,40}", name):
+            raise ValueError(
+                f"a list such as {_CHANNELS_EXAMPLE}, with names of small letters, digits and dashes and with %20 for"
+                f" a blank in an address; its entry {number} is none"
+            )
+        if name in names:
+            raise ValueError(f"a list with each name once, such as {_CHANNELS_EXAMPLE}; {name} stands in it twice")
+        names.append(name)
+        _check_channel(number, url)
+    return text
+
+
+def _check_channel(number: int, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", url))
+        is_webhook = parts.scheme in _WEBHOOK_SCHEMES
+        # Of the others apprise knows what they need, which takes long to ask.
+        fits = is_whole and (not is_webhook or (_is_private(parts) and not parts.fragment and parts.port != 0))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"a list such as {_CHANNELS_EXAMPLE}, where a webhook starts with https:// (http:// on this machine"
+            f" alone); the address of its entry {number} is none"
+        )
+
+
+def _signed_channels(channels: SecretStr, info: ValidationInfo) -> SecretStr:
+    """Make sure that there is a secret if there is a webhook, whose receiver could not trust it otherwise."""
+    secret = info.data.get("webhook_secret")
+    if secret is not None and not secret.get_secret_value():
+        for name, url in _urls_by_name(channels).items():
+            if urlsplit(url).scheme in _WEBHOOK_SCHEMES:
+                raise ValueError(f"a list with a webhook, as {name} is, only with WEBHOOK_SECRET, which signs it")
+    return channels
+
+
+def _urls_by_name(channels: SecretStr) -> dict[str, str]:
+    entries = (entry.partition("=") for entry in channels.get_secret_value().split())
+    return {name: url for name, _, url in entries}
+
+
 def _folder(path: Path) -> Path:
     return PROJECT_DIR / path
 
@@ -248,6 +356,8 @@ _BaseUrl = Annotated[str, AfterValidator(_base_url)]
 _BaseUrlOrOff = Annotated[str, AfterValidator(_base_url_or_off)]
 _PlaidTokens = Annotated[SecretStr, BeforeValidator(_named(1, "NAME:TOKEN,NAME:TOKEN"))]
 _AlpacaKeys = Annotated[SecretStr, BeforeValidator(_named(2, "NAME:KEY:SECRET,NAME:KEY:SECRET"))]
+_WebhookSecret = Annotated[SecretStr, BeforeValidator(_webhook_secret)]
+_Channels = Annotated[SecretStr, BeforeValidator(_channels), AfterValidator(_signed_channels)]
 _Key = Annotated[SecretStr, BeforeValidator(_key)]
 _KeyPair = Annotated[SecretStr, BeforeValidator(_key_pair)]
 _LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)]
@@ -276,11 +386,18 @@ class Settings(BaseModel):
 
     email_host: _Host = ""
     email_port: int = Field(587, ge=1, le=65535)
+    #: STARTTLS; off where only EMAIL_USE_SSL is given.
     email_use_tls: bool = True
+    #: TLS from the first byte.
+    email_use_ssl: Annotated[bool, AfterValidator(_only_without_starttls)] = False
     email_host_user: str = ""
     email_host_password: SecretStr = SecretStr("")
     admin_email: _Address = ""
     server_email: _Address = ""
+
+    webhook_secret: _WebhookSecret = SecretStr("")
+    # After the secret, which it may need.
+    notification_channels: _Channels = SecretStr("")
 
     plaid_base_url: _BaseUrl = "https://production.plaid.com"
     plaid_client_id: str = ""
@@ -307,6 +424,7 @@ class Settings(BaseModel):
     prices_dir: _Folder = PROJECT_DIR / "prices"
     price_providers: Annotated[str, AfterValidator(_price_providers)] = "files"
     price_jump_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.25")
+    price_coverage_limit: Annotated[Decimal, BeforeValidator(_share_or_none)] = Decimal("0.95")
     reference_rates_file: str = ""
     ecb_url: _BaseUrlOrOff = "https://www.ecb.europa.eu/stats/eurofxref"
     openfigi_url: _BaseUrl = "https://api.openfigi.com"
@@ -321,6 +439,24 @@ class Settings(BaseModel):
     # Above the longest visibility timeout: a message that comes again by then must find its job.
     jobs_history_days: int = Field(30, ge=8, le=3650)
     max_statement_bytes: int = Field(64 * 1024 * 1024, ge=1, le=1024**3)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _starttls_unless_ssl(cls, values: Any) -> Any:
+        if "email_use_tls" in values or str(values.get("email_use_ssl", "")).lower() not in _TRUE:
+            return values
+        return {**values, "email_use_tls": False}
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """The addresses of the channels, which hold secrets, by the names that `NOTIFICATION_CHANNELS` gives them."""
+        return _urls_by_name(self.notification_channels)
+
+    @property
+    def webhook_keys(self) -> list[bytes]:
+        """The keys that webhooks are signed with, the one that stays first."""
+        text = self.webhook_secret.get_secret_value()
+        return _webhook_keys(text) if text else []
 
     disk_free_limit: Annotated[Decimal, BeforeValidator(_share)] = Decimal("0.1")
     disk_paths: str = ""
@@ -458,7 +594,7 @@ def _may_be(field: FieldInfo, problem: ErrorDetails) -> str:
         low = next(bound.ge for bound in field.metadata if isinstance(bound, Ge))
         high = next(bound.le for bound in field.metadata if isinstance(bound, Le))
         return f"a whole number from {low} to {high}"
-    if field.annotation is bool:
+    if field.annotation is bool and "error" not in problem.get("ctx", {}):
         return "true or false"
     if levels := get_args(field.annotation):
         return f"one of {', '.join(levels)}"

@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class _Run:
             for kind, fill in (("job", self._enqueue), ("plain", self._send_plain)):
                 processes.say(f"throughput {number + 1}, {kind}")
                 name = f"drain {kind} {number}"
-                with _stopped(worker):
+                with processes.stopped(worker):
                     fill(name, size)
                 self._wait_for_effects(name, size)
                 seconds[kind].append(float(self._scalar(_SPAN, name=name)) * size / max(1, size - 1))
@@ -185,7 +185,7 @@ class _Run:
         for number in range(_DRAIN_ROUNDS):
             for task, times in seconds.items():
                 processes.say(f"plain tasks {number + 1}, {task}")
-                with _stopped(worker):
+                with processes.stopped(worker):
                     self._send(f"{_APP}.{task}", [{}] * size)
                 times.append(_timed(self._wait_until_drained))
         own, stock = (size * _DRAIN_ROUNDS / sum(each) for each in seconds.values())
@@ -328,16 +328,6 @@ def _timed(do: Callable[..., Any], *arguments: Any) -> float:
     began = time.monotonic()
     do(*arguments)
     return time.monotonic() - began
-
-
-@contextmanager
-def _stopped(worker: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Have a worker and its children stand still while the block runs."""
-    os.killpg(worker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(worker.pid, signal.SIGCONT)
 
 
 def _worker() -> AbstractContextManager[subprocess.Popen[bytes]]:

@@ -134,6 +134,16 @@ def celery(log: Path, app: str, *arguments: str) -> Iterator[subprocess.Popen[by
 
 
 @contextmanager
+def stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have a program and its children stand still while the block runs."""
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
+
+
+@contextmanager
 def worker(folder: Path, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker of `benchmarks.tasks` while the block runs, from when it takes messages."""
     log = folder / "worker.log"

@@ -1,6 +1,7 @@
 """A provider's API on this machine: answers that a test writes, to the questions that the real clients ask."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,10 @@ class Question:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    #: The JSON that was sent, if it was JSON.
     body: Any
+    #: The bytes that were sent.
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Reply:
     drips_s: float | None = None
     #: Seconds between one byte of the headers and the next.
     headers_drip_s: float | None = None
+    #: Whether the connection is closed without an answer.
+    hangs_up: bool = False
 
 
 @dataclass
@@ -45,9 +51,16 @@ class Provider:
     connections: int = 0
 
 
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        return None
+
+
 @contextmanager
-def provider() -> Iterator[Provider]:
-    """Run an API on a free port while the block runs."""
+def provider(tls: ssl.SSLContext | None = None) -> Iterator[Provider]:
+    """Run an API on a free port while the block runs; with `tls` it is one over HTTPS, called localhost."""
     here = Provider("", lambda _: Reply(status=404), [], threading.Event())
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,16 +72,20 @@ def provider() -> Iterator[Provider]:
 
         def _reply(self) -> None:
             parts = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length", 0))
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             question = Question(
                 self.command,
                 parts.path,
                 {name: values[0] for name, values in parse_qs(parts.query).items()},
                 {name.lower(): value for name, value in self.headers.items()},
-                json.loads(self.rfile.read(length)) if length else None,
+                _json(content),
+                content,
             )
             here.asked.append(question)
             reply = here.answer(question)
+            if reply.hangs_up:
+                self.close_connection = True
+                return
             body = reply.body.encode() if isinstance(reply.body, str) else reply.body
             self.send_response(reply.status)
             for name, value in reply.headers.items():
@@ -96,7 +113,7 @@ def provider() -> Iterator[Provider]:
                 self.wfile.flush()
                 here.ended.wait(pause_s)
 
-        do_GET = do_POST = _reply  # noqa: N815 (the names that http.server looks for)
+        do_GET = do_POST = do_PUT = _reply  # noqa: N815 (the names that http.server looks for)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -107,9 +124,11 @@ def provider() -> Iterator[Provider]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = False
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        here.url = f"http://127.0.0.1:{server.server_port}"
+        here.url = f"https://localhost:{server.server_port}" if tls else f"http://127.0.0.1:{server.server_port}"
         try:
             yield here
         finally:

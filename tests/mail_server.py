@@ -5,6 +5,7 @@ import email.policy
 import socket
 import ssl
 import time
+import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from app.notifications import close_connections
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class MailServer:
     given: list[Mail] = field(default_factory=list)
     #: Login and password of each attempt to log in.
     logins: list[tuple[str, str]] = field(default_factory=list)
+    #: Connections to it, one after the other.
+    connections: list[asyncio.Transport] = field(default_factory=list)
     #: What it answers to each command, by its name, instead of doing it; a list is used up from its start.
     answers: dict[str, str | list[str]] = field(default_factory=dict)
     #: Whether it hangs up in the middle of a mail.
@@ -55,11 +60,30 @@ class MailServer:
     #: Seconds that it thinks about a mail.
     thinks_s: float = 0.0
 
+    @property
+    def open_connections(self) -> int:
+        return sum(not transport.is_closing() for transport in self.connections)
+
+    def hang_up(self) -> None:
+        """Hang up on all who are connected, as after a time without mails."""
+        for transport in self.connections:
+            if not transport.is_closing():
+                transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: LoginPassword
     ) -> AuthResult:
         self.logins.append((given.login.decode(), given.password.decode()))
         return AuthResult(success=given == LoginPassword(b"engine", b"opens it"), handled=False)
+
+    async def handle_MAIL(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if refusal := self._answer("MAIL"):
+            return refusal
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -71,10 +95,11 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content.replace(b"\r\n", b"\n")
         message = BytesParser(EmailMessage, policy=email.policy.default).parsebytes(content)
-        mail = Mail(envelope.mail_from, envelope.rcpt_tos, message, encrypted=session.ssl is not None)
+        encrypted = server.transport.get_extra_info("sslcontext") is not None
+        mail = Mail(envelope.mail_from, envelope.rcpt_tos, message, encrypted=encrypted)
         self.given.append(mail)
         await asyncio.sleep(self.thinks_s)
         if self.on_mail:
@@ -106,6 +131,17 @@ class MailServer:
         return answers
 
 
+class _Counted(SMTP):
+    """A session that the server knows of."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # After STARTTLS it is made anew, over the same.
+        is_first = self.transport is None
+        super().connection_made(transport)
+        if is_first:
+            self.event_handler.connections.append(transport)
+
+
 class _OnSocket(Controller):
     """A server on a socket that is bound already, so that nobody takes its port in between."""
 
@@ -113,13 +149,25 @@ class _OnSocket(Controller):
         super().__init__(handler, hostname="127.0.0.1", port=handler.port, **options)
         self._listener = listener
 
+    def factory(self) -> SMTP:
+        with warnings.catch_warnings():
+            # It does not see that a connection may be encrypted from its first byte.
+            warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")
+            return _Counted(self.handler, **self.SMTP_kwargs)
+
     def _create_server(self) -> Awaitable[Any]:
-        return self.loop.create_server(self._factory_invoker, sock=self._listener)
+        return self.loop.create_server(self._factory_invoker, sock=self._listener, ssl=self.ssl_context)
 
 
 @contextmanager
-def running_mail_server(tls: ssl.SSLContext | None = None, *, needs_login: bool = False) -> Iterator[MailServer]:
-    """Run a mail server on the loopback while the block runs; with `tls` it insists on STARTTLS."""
+def running_mail_server(
+    tls: ssl.SSLContext | None = None, *, needs_login: bool = False, implicit_tls: bool = False
+) -> Iterator[MailServer]:
+    """Run a mail server on the loopback while the block runs.
+
+    With `tls` it insists on STARTTLS, or with `implicit_tls` talks encrypted from the first byte.
+    """
+    starttls = None if implicit_tls else tls
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = MailServer(listener.getsockname()[1])
@@ -127,14 +175,18 @@ def running_mail_server(tls: ssl.SSLContext | None = None, *, needs_login: bool 
             server,
             listener,
             server_hostname="mail.example",
-            tls_context=tls,
-            require_starttls=tls is not None,
+            ssl_context=tls if implicit_tls else None,
+            tls_context=starttls,
+            require_starttls=starttls is not None,
             authenticator=server.authenticate,
             auth_required=needs_login,
-            auth_require_tls=tls is not None,
+            auth_require_tls=starttls is not None,
         )
         controller.start()
+        server.connections.clear()  # it called itself, to see whether it runs
         try:
             yield server
         finally:
+            # What this process keeps to it would be kept to nobody.
+            close_connections()
             controller.stop()

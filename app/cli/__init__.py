@@ -9,6 +9,7 @@ import sys
 import typer
 
 from app.cli.accounts import app as accounts_commands
+from app.cli.alerts import app as alerts_commands
 from app.cli.book import app as book_commands
 from app.cli.breaks import app as breaks_commands
 from app.cli.canary import canary
@@ -16,6 +17,7 @@ from app.cli.database import migrate
 from app.cli.doctor import doctor
 from app.cli.failures import exit_code, explain
 from app.cli.jobs import app as jobs_commands
+from app.cli.notifications import app as notifications_commands
 from app.cli.performance import app as performance_commands
 from app.cli.prices import app as prices_commands
 from app.cli.reconcile import reconcile
@@ -51,7 +53,9 @@ app.add_typer(breaks_commands)
 app.add_typer(runs_commands)
 app.add_typer(performance_commands)
 app.command()(report)
+app.add_typer(alerts_commands)
 app.add_typer(jobs_commands)
+app.add_typer(notifications_commands)
 app.command()(doctor)
 app.command()(canary)
 app.command()(migrate)

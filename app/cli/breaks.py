@@ -2,16 +2,11 @@
 
 # ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
 
-import csv
-import json
 import sys
-from collections.abc import Iterable
-from dataclasses import fields
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -67,15 +62,6 @@ _Age = Annotated[
         show_default=False,
     ),
 ]
-
-_COLUMNS = (
-    "id", "state", "kind", "account", "custodian", "custodian_account", "what", "ours", "theirs", "difference",
-    "explanation", "as_of", "opened_at", "closed_at", "subject", "remainder", "value", "value_currency", "value_lacks",
-    "assignee", "opened_as_of", "age",
-)  # fmt: skip
-
-#: What a spreadsheet takes for the start of a formula, in its plain and its full-width form.
-_FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 class Format(StrEnum):
@@ -181,8 +167,9 @@ def export(
     """
     from app.database import session_scope
     from app.reconciliation import list_breaks
+    from app.reports import write_breaks_csv, write_breaks_json
 
-    write = _write_csv if format_ is Format.CSV else _write_json
+    write = write_breaks_csv if format_ is Format.CSV else write_breaks_json
     with session_scope() as session:
         wanted = _filter(session, account, states, assignee, age, with_closed=all_)
         breaks = list_breaks(session, wanted, now=datetime.now(UTC))
@@ -217,41 +204,6 @@ def _filter(
         assignee=assignee,
         bucket=bucket,
     )
-
-
-def _write_csv(breaks: Iterable["BreakView"], file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for view in breaks:
-        row = _as_json(view)
-        writer.writerow(_csv_cell(row[column]) for column in _COLUMNS)
-
-
-def _write_json(breaks: Iterable["BreakView"], file: TextIO) -> None:
-    """Write a JSON array with a break a line, so that it can be read with and without a JSON parser that streams."""
-    separator = "[\n"
-    for view in breaks:
-        file.write(separator + json.dumps(_as_json(view), default=_plain, ensure_ascii=False))
-        separator = ",\n"
-    file.write("[]\n" if separator == "[\n" else "\n]\n")
-
-
-def _csv_cell(value: str | int | Decimal | date | None) -> str:
-    if isinstance(value, str):
-        return f"'{value}" if value.lstrip().startswith(_FORMULA_STARTS) else value
-    return "" if value is None else _plain(value)
-
-
-def _as_json(view: "BreakView") -> dict[str, Any]:
-    # asdict() would copy the evidence, value by value.
-    values = {field.name: getattr(view, field.name) for field in fields(view)}
-    return values | {"value_currency": view.valuation.get("currency"), "value_lacks": view.valuation.get("lacks")}
-
-
-def _plain(value: int | Decimal | date) -> str:
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _state(view: "BreakView") -> str:

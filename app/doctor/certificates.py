@@ -19,7 +19,6 @@ from app.doctor.findings import Finding, State
 from app.settings import PROJECT_DIR, Settings
 
 _TIMEOUT_S = 5
-_SMTPS = 465
 _POSTGRESQL_PORT = 5432
 _REDIS_PORT = 6379
 #: PostgreSQL's SSLRequest: its length, and a number that no version has.
@@ -132,8 +131,8 @@ def _servers(settings: Settings) -> Iterator[_Place]:
     if query.get("sslmode", [""])[-1] in _ENCRYPTED and host and not host.startswith(("/", "%2F")):
         port = int(query.get("port", [database.port or _POSTGRESQL_PORT])[-1])
         yield _server(host, port, prepare=_ask_postgresql_for_tls)
-    if settings.email_host and settings.email_port == _SMTPS:
-        yield _server(settings.email_host, _SMTPS)
+    if settings.email_host and settings.email_use_ssl:
+        yield _server(settings.email_host, settings.email_port)
     elif settings.email_host and settings.email_use_tls:
         host, port = settings.email_host, settings.email_port
         yield _Place(f"{host}:{port}", lambda: [_after_starttls(host, port)], is_named=False)

@@ -28,6 +28,8 @@ def checks(settings: Settings, env_file: Path | None) -> list[Check]:
         Check("mappings", str(settings.statement_mappings_dir), partial(inputs.look_at_mappings, settings)),
         Check("prices", "", inputs.look_at_prices, needs=_TABLES),
         Check("mail", mail, partial(servers.look_at_mail, settings)),
+        Check("mails", "", work.look_at_mails, needs=_TABLES),
+        Check("channels", "", partial(servers.look_at_channels, settings)),
         Check("workers", "", work.look_at_workers, needs=("broker",)),
         Check("beat", "", work.look_at_beat, needs=_TABLES),
         Check("jobs", "", partial(work.look_at_jobs, settings), needs=_TABLES),

@@ -6,7 +6,8 @@ from sqlalchemy import text
 
 from app.database import current_revision, get_engine, head_revision, is_newer
 from app.doctor.findings import Finding, State
-from app.notifications import check_mail_server
+from app.errors import BadInputError
+from app.notifications import channel_schemes, check_channel, check_mail_server
 from app.settings import Settings, get_settings
 from app.tasks.health import RedisHealth, check_broker, check_result_backend
 
@@ -80,6 +81,27 @@ def look_at_mail(settings: Settings) -> Finding:
         )
     greeting = check_mail_server(settings)
     return Finding(State.OK, f"{greeting} lets us in; mail goes to {settings.admin_email}")
+
+
+def look_at_channels(settings: Settings) -> Finding:
+    """Look at the channels beside mail, without a message."""
+    schemes = channel_schemes(settings)
+    if not schemes:
+        return Finding(State.OK, "there is none beside mail")
+    problems = []
+    for name in schemes:
+        try:
+            check_channel(settings, name)
+        except BadInputError as error:
+            problems.append(f"{name}: {error.what}. {error.hint}")
+    if problems:
+        return Finding(
+            State.FAILED,
+            "\n".join(problems),
+            "Correct NOTIFICATION_CHANNELS: no worker starts with an address that apprise can't use.",
+        )
+    there_are = ", ".join(f"{name} ({scheme}://)" for name, scheme in schemes.items())
+    return Finding(State.OK, f"{there_are} can be used; `python -m app notifications test NAME` sends a message")
 
 
 def _redis_finding(health: RedisHealth) -> Finding:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from app.database import session_scope
 from app.doctor.findings import Finding, State
 from app.jobs import has_tick, last_ticks, longest_waiting, parked_jobs
+from app.notifications import count_unsure_mails
 from app.reconciliation import last_run_of_all_ended_at
 from app.settings import Settings
 from app.tasks.health import answering_workers, due_times
@@ -102,3 +103,16 @@ def look_at_refused_messages() -> Finding:
 
 def _time(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def look_at_mails() -> Finding:
+    """Look for mails of which nobody knows whether the server took them twice."""
+    with session_scope() as session:
+        unsure = count_unsure_mails(session)
+    if not unsure:
+        return Finding(State.OK, "none may have come twice")
+    return Finding(
+        State.NOTE,
+        f"may have come twice, under one Message-ID: {unsure:,}",
+        "The mail server had them and gave no answer, so they were sent again; docs/notifications.md says more.",
+    )

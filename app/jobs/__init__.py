@@ -34,6 +34,7 @@ from app.jobs.views import (
     show_job,
     times_put_back,
 )
+from app.jobs.waiting import perform_waiting
 
 __all__ = [
     "STATES",
@@ -60,6 +61,7 @@ __all__ = [
     "masked",
     "parked_jobs",
     "perform",
+    "perform_waiting",
     "postpone",
     "prune_jobs",
     "retry_jobs",

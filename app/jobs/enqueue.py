@@ -111,13 +111,21 @@ def enqueue(
     return new
 
 
-def enqueue_many(session: Session, task: str, jobs: Mapping[str, dict[str, Any]], *, queue: str | None = None) -> int:
+def enqueue_many(
+    session: Session,
+    task: str,
+    jobs: Mapping[str, dict[str, Any]],
+    *,
+    due_at: datetime | None = None,
+    queue: str | None = None,
+) -> int:
     """Ask for many jobs of one task at once; as `enqueue`, in one statement.
 
     Args:
         session: the transaction of the fact that asks for the jobs.
         task: name of the Celery task that does them.
         jobs: for each key its arguments.
+        due_at: not to be started before (aware); now if left out.
         queue: the queue of the workers that do them; `CELERY_QUEUE` if left out.
 
     Returns:
@@ -126,7 +134,7 @@ def enqueue_many(session: Session, task: str, jobs: Mapping[str, dict[str, Any]]
     Raises:
         BadInputError: as in `enqueue`, and no job is asked for.
     """
-    written = ",".join(f"{json.dumps(key)}:{_checked(key, args)}" for key, args in jobs.items())
+    written = ",".join(f"{json.dumps(key)}:{_checked(key, args, due_at)}" for key, args in jobs.items())
     numbered: list[Message] = session.info.setdefault(_NUMBERED, [])
     session.info.setdefault(_NUMBERED_AT, time.monotonic())
     rows = session.execute(
@@ -135,7 +143,9 @@ def enqueue_many(session: Session, task: str, jobs: Mapping[str, dict[str, Any]]
             "task": task,
             "queue": queue or get_settings().celery_queue,
             "jobs": f"{{{written}}}",
-            "most": _MOST_MESSAGES - len(numbered),
+            "due_at": due_at,
+            # What is due later is sent by the sweep.
+            "most": 0 if due_at is not None else _MOST_MESSAGES - len(numbered),
         },
     ).all()
     numbered += (Message(*row) for row in rows if row.publish_number is not None)
@@ -145,9 +155,9 @@ def enqueue_many(session: Session, task: str, jobs: Mapping[str, dict[str, Any]]
 # Numbers are given at once, for many rows written twice cost much; see `_number_messages`.
 _INSERT_MANY = text(
     """
-    INSERT INTO jobs (task, key, args, queue, published_at, publish_number, publishes)
+    INSERT INTO jobs (task, key, args, queue, due_at, published_at, publish_number, publishes)
     SELECT
-        :task, key, CAST(value AS jsonb), :queue,
+        :task, key, CAST(value AS jsonb), :queue, coalesce(CAST(:due_at AS timestamptz), now()),
         CASE WHEN place <= :most THEN clock_timestamp() END,
         CASE WHEN place <= :most THEN nextval('jobs_publish_number') END,
         CASE WHEN place <= :most THEN 1 ELSE 0 END

@@ -4,23 +4,27 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from traceback import format_tb
 from typing import Any, cast
 
 from sqlalchemy import Row, Table, Text, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope, storable
-from app.errors import BadInputError
+from app.errors import BadInputError, UnavailableError
 from app.jobs.enqueue import Delivery
 from app.jobs.models import Job
 
 _FIRST_RETRY = timedelta(seconds=2)
 _LONGEST_RETRY = timedelta(minutes=10)
+#: The longest that somebody outside may make a job wait.
+_LONGEST_WAIT = timedelta(days=1)
 #: Doublings after which the pause is the longest anyway; many more would overflow.
 _MOST_DOUBLINGS = 20
 #: States in which a message finds nothing to do, and no answer to give.
 _GIVEN_UP = ("parked", "refused", "dropped")
 _ERROR_LENGTH = 2000
+_TRACE_LENGTH = 8000
 
 
 class TakenError(Exception):
@@ -38,7 +42,8 @@ class Fate(Enum):
 
 
 Effect = Callable[[Session, dict[str, Any]], dict[str, Any] | None]
-OnFailure = Callable[[Session, Row[Any], Fate, str], None]
+#: Called with the transaction, the job's row, its fate, the error, and where in the code it came about, if known.
+OnFailure = Callable[[Session, Row[Any], Fate, str, str], None]
 
 
 def perform(
@@ -62,7 +67,7 @@ def perform(
         max_attempts: how often it may fail, or be lost on the way, before it is parked.
         idle_timeout: after this time without a statement PostgreSQL ends the transaction, so that a worker that
             sleeps on its claim loses it and can't commit. None for no limit.
-        on_failure: called in the transaction that records a failure, with the job's row, its fate and the error.
+        on_failure: called in the transaction that records a failure.
         not_failures: errors by which the effect says that it goes on by other means; they leave the job waiting.
         dont_retry: errors that park the job at once.
 
@@ -102,7 +107,14 @@ def check_claim(session: Session) -> None:
         sqlalchemy.exc.OperationalError: it does not. PostgreSQL has ended the session, as it does with a worker that
             sleeps on its claim, and another worker may have done the job.
     """
-    session.execute(text("SELECT 1"))
+    # Of the driver: many mails are sent in one transaction, and SQLAlchemy takes longer than PostgreSQL.
+    connection = session.connection()
+    try:
+        connection.connection.driver_connection.execute("SELECT 1", prepare=False)  # type: ignore[union-attr]
+    except Exception:
+        # It tells the pool what has happened to the connection.
+        session.execute(text("SELECT 1"))
+        raise
 
 
 def postpone(delivery: Delivery, until: datetime) -> None:
@@ -150,8 +162,8 @@ def _count_attempt(
     """Count an attempt ahead; park what had its share."""
     if job.attempts >= max_attempts:
         error = job.last_error or "its workers died without a word"
-        _finish(session, delivery, "parked", last_error=error)
-        on_failure(session, job, Fate.PARKED, error)
+        _finish(session, job.id, delivery.number, "parked", last_error=error)
+        on_failure(session, job, Fate.PARKED, error, "")
     else:
         session.execute(update(Job).where(Job.id == job.id).values(attempts=Job.attempts + 1))
 
@@ -164,7 +176,7 @@ def _do(session: Session, job: Row[Any], delivery: Delivery, effect: Effect) -> 
         known: dict[str, Any] | None = job.result
         return known
     if job.expires_at is not None and job.expires_at <= datetime.now(UTC):
-        _finish(session, delivery, "expired")
+        _finish(session, job.id, delivery.number, "expired")
         return None
     result = effect(session, job.args)
     session.execute(_MARK_DONE, {"job_id": job.id, "number": delivery.number, "result": result})
@@ -187,33 +199,72 @@ _MARK_DONE = (
 def _record_failure(
     delivery: Delivery, error: Exception, *, counted: bool, max_attempts: int, on_failure: OnFailure
 ) -> None:
-    message = storable(f"{type(error).__name__}: {error}")[:_ERROR_LENGTH]
     with session_scope() as session:
         job = session.execute(select(Job.__table__).where(Job.id == delivery.job_id).with_for_update()).one()
-        if job.state != "waiting":
-            return
-        attempts = job.attempts + (0 if counted else 1)
-        if isinstance(error, BadInputError):
-            fate = Fate.REFUSED
-        elif attempts >= max_attempts:
-            fate = Fate.PARKED
-        else:
-            fate = Fate.RETRIED
-        if fate is Fate.RETRIED:
-            session.execute(
-                update(Job)
-                .where(Job.id == job.id)
-                .values(
-                    attempts=attempts,
-                    last_error=message,
-                    due_at=func.now() + pause(attempts, luck=random.random()),  # noqa: S311 (keeps no secret)
-                    published_at=None,
-                    publish_number=None,
-                )
+        if job.state == "waiting":
+            attempts = job.attempts + (0 if counted else 1)
+            fail(
+                session,
+                job,
+                delivery.number,
+                error,
+                attempts=attempts,
+                max_attempts=max_attempts,
+                on_failure=on_failure,
             )
-        else:
-            _finish(session, delivery, fate.value, last_error=message, attempts=attempts)
-        on_failure(session, job, fate, message)
+
+
+def fail(
+    session: Session,
+    job: Row[Any],
+    number: int | None,
+    error: Exception,
+    *,
+    attempts: int,
+    max_attempts: int,
+    on_failure: OnFailure,
+) -> None:
+    """Write down that a job failed, and what becomes of it, in the transaction that holds it.
+
+    Args:
+        session: the transaction.
+        job: the job, which is waiting.
+        number: of the message that asked for it; None if none did.
+        error: why it failed.
+        attempts: how often it has failed by now.
+        max_attempts: how often it may.
+        on_failure: as in `perform`.
+    """
+    message = storable(f"{type(error).__name__}: {error}")[:_ERROR_LENGTH]
+    if isinstance(error, BadInputError):
+        fate = Fate.REFUSED
+    elif attempts >= max_attempts:
+        fate = Fate.PARKED
+    else:
+        fate = Fate.RETRIED
+    if fate is Fate.RETRIED:
+        wait = max(_asked_wait(error), pause(attempts, luck=random.random()))  # noqa: S311 (keeps no secret)
+        session.execute(
+            update(Job)
+            .where(Job.id == job.id)
+            .values(
+                attempts=attempts,
+                last_error=message,
+                due_at=func.now() + wait,
+                published_at=None,
+                publish_number=None,
+            )
+        )
+    else:
+        _finish(session, job.id, number, fate.value, last_error=message, attempts=attempts)
+    on_failure(session, job, fate, message, storable("".join(format_tb(error.__traceback__))[-_TRACE_LENGTH:]))
+
+
+def _asked_wait(error: Exception) -> timedelta:
+    """Return how long whoever did not do it asked to be left alone."""
+    if not isinstance(error, UnavailableError):
+        return timedelta(0)
+    return timedelta(seconds=min(error.wait_s, _LONGEST_WAIT.total_seconds()))
 
 
 def pause(attempts: int, *, luck: float) -> timedelta:
@@ -232,10 +283,10 @@ def pause(attempts: int, *, luck: float) -> timedelta:
     return doubled * (0.5 + luck)
 
 
-def _finish(session: Session, delivery: Delivery, state: str, **values: Any) -> None:
+def _finish(session: Session, job_id: int, number: int | None, state: str, **values: Any) -> None:
     # The number is the one of the message that got here, so that the sweep infers only from what arrived.
     session.execute(
         update(Job)
-        .where(Job.id == delivery.job_id)
-        .values(state=state, finished_at=func.clock_timestamp(), publish_number=delivery.number, **values)
+        .where(Job.id == job_id)
+        .values(state=state, finished_at=func.clock_timestamp(), publish_number=number, **values)
     )

@@ -5,6 +5,7 @@ from app.market_data.as_of import HeldPrice, HeldPrices, prices_as_of
 from app.market_data.backfill import Backfill, backfill_prices
 from app.market_data.configured import configured
 from app.market_data.coverage import Coverage, ProviderCoverage, Reason, SyncProgress, coverage_of, sync_progress
+from app.market_data.due import Lagging, calendars_of, lagging
 from app.market_data.open_figi import Figi, NoFigi, OpenFigi, Unfigured, find_figis, securities_without_figi
 from app.market_data.providers.terms import ProviderError
 from app.market_data.quarantine import (
@@ -34,6 +35,7 @@ __all__ = [
     "HeldPrice",
     "HeldPrices",
     "Lack",
+    "Lagging",
     "NoFigi",
     "NoRate",
     "OpenFigi",
@@ -52,6 +54,7 @@ __all__ = [
     "adjust",
     "adjusted_closes",
     "backfill_prices",
+    "calendars_of",
     "close_overdue",
     "configured",
     "count_quarantined",
@@ -62,6 +65,7 @@ __all__ = [
     "fetch_batch",
     "find_figis",
     "give_up_batch",
+    "lagging",
     "list_quarantined",
     "prices_as_of",
     "securities_without_figi",

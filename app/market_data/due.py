@@ -123,6 +123,38 @@ def newest_days(session: Session) -> dict[int, date | None]:
     return dict(session.execute(_PRICED_TO).all())
 
 
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """Tracked securities without the close of a session that was over when the last one began."""
+
+    tracked: int
+    count: int
+    #: The longest unpriced first, at most as many as were asked for: code, and day of the newest price.
+    securities: list[tuple[str, date | None]]
+
+
+def lagging(session: Session, *, now: datetime, most: int) -> Lagging:
+    """Return which tracked securities lack the close of the last but one session of their exchange, or an older one.
+
+    That of the last one may still be on its way: files come when they come.
+    """
+    newest = newest_days(session)
+    wanted: dict[str, date] = {}
+    behind: list[int] = []
+    for security_id, calendar in calendars_of(session, newest, now=now).items():
+        if calendar not in wanted:
+            wanted[calendar] = add_business_days(calendar, last_ended_business_day(calendar, now), -1)
+        day = newest[security_id]
+        if day is None or day < wanted[calendar]:
+            behind.append(security_id)
+    first = sorted(behind, key=lambda each: (newest[each] or date.min, each))[:most]
+    codes: dict[int, str] = dict(session.execute(_CODES, {"ids": first}).all())
+    return Lagging(len(newest), len(behind), [(codes[each], newest[each]) for each in first])
+
+
+_CODES = text("SELECT id, code FROM securities WHERE id = ANY(:ids)")
+
+
 def calendars_of(session: Session, security_ids: Iterable[int], *, now: datetime) -> dict[int, str]:
     """Return the calendars of securities, by the exchanges on which they have a symbol today."""
     asked = {"security_ids": list(security_ids), "today": now.astimezone(UTC).date()}

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from zoneinfo import ZoneInfo
 
-from app.market_data.providers.http import Client, Patience
+from app.http_client import Patience
+from app.market_data.providers.http import Client
 
 #: Whose clock its days and hours go by.
 ZONE = ZoneInfo("Europe/Berlin")

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from app.book import Security, SecurityName, doubt
 from app.errors import BadInputError
-from app.market_data.providers.http import Client, Patience
+from app.http_client import Patience
+from app.market_data.providers.http import Client
 from app.market_data.providers.terms import Failure, Limit, ProviderError, Terms
 
 _PATH = "/v3/mapping"

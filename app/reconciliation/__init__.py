@@ -1,7 +1,7 @@
 """Comparing the book with what custodians say, and keeping what does not agree until it does."""
 
 from app.reconciliation.actions import WriteOff, assign, comment, resolve, write_off
-from app.reconciliation.ages import BUCKETS, AgeBucket, BucketCount, bucket_named
+from app.reconciliation.ages import BUCKETS, AgeBucket, Ages, BucketCount, bucket_named
 from app.reconciliation.breaks import (
     KINDS,
     BreakEventView,
@@ -30,6 +30,7 @@ __all__ = [
     "KINDS",
     "OUTCOMES",
     "AgeBucket",
+    "Ages",
     "BreakEventView",
     "BreakFilter",
     "BreakView",

@@ -1,6 +1,6 @@
 """Reading breaks, as people want to see them: what, ours, theirs, and why."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -117,10 +117,10 @@ class BreakFilter:
 
 def list_breaks(
     session: Session, wanted: BreakFilter | None = None, *, now: datetime | None = None
-) -> Iterator[BreakView]:
+) -> Generator[BreakView, None, None]:
     """Give breaks: first those whose value is not known, then the largest ones.
 
-    They come row by row from the server, so a million need no memory.
+    They come row by row from the server, so a million need no memory. Who takes only some closes what gives them.
 
     Args:
         session: the transaction to read in.
@@ -133,8 +133,9 @@ def list_breaks(
         .where(*(wanted or BreakFilter()).conditions(session, ages))
         .order_by(Break.value.desc().nulls_first(), Account.code, Security.code.nulls_last(), Break.subject, Break.id)
     )
-    for row in session.execute(query.execution_options(yield_per=1000)):
-        yield _view(row, ages)
+    with session.execute(query.execution_options(yield_per=1000)) as rows:
+        for row in rows:
+            yield _view(row, ages)
 
 
 def count_breaks_by_age(session: Session, wanted: BreakFilter, *, now: datetime) -> list[BucketCount]:

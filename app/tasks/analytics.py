@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.jobs import enqueue
 from app.performance import plan_valuation, value_due_accounts, value_due_groups
 from app.settings import get_settings
+from app.tasks.alerts import request_alerts
 from app.tasks.base import JobTask, job_task
 
 #: Portfolios a job.
@@ -35,23 +36,28 @@ def value_portfolios(self: JobTask, session: Session) -> dict[str, Any]:
 def value_accounts(self: JobTask, session: Session, first_id: int, last_id: int) -> dict[str, Any]:
     """Value accounts that are due and compute their figures; a job for the groups that they are in follows.
 
+    Where there is none, alert rules are looked at.
+
     Returns:
         How many `portfolios` were valued, and over how many `spans` of time there are figures.
     """
     valued = value_due_accounts(session, first_id, last_id, now=_now())
     if valued.groups:
         _follow(session, value_groups, f"analytics:{self.request.id}:groups", {})
+    else:
+        request_alerts(session, f"valuation-{self.request.id}")
     return {"portfolios": valued.portfolios, "spans": valued.spans}
 
 
-@job_task(name="app.tasks.analytics.value_groups")
-def value_groups(session: Session) -> dict[str, Any]:
-    """Value the groups whose accounts are all valued and that are due, and compute their figures.
+@job_task(bind=True, name="app.tasks.analytics.value_groups")
+def value_groups(self: JobTask, session: Session) -> dict[str, Any]:
+    """Value the groups whose accounts are all valued and that are due, and compute their figures; alert rules follow.
 
     Returns:
         As `value_accounts`.
     """
     valued = value_due_groups(session, now=_now())
+    request_alerts(session, f"valuation-{self.request.id}")
     return {"portfolios": valued.portfolios, "spans": valued.spans}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter, signature
-from traceback import format_exception
+from traceback import format_tb
 from typing import Any
 
 import celery
@@ -18,14 +18,16 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.errors import UnavailableError
-from app.jobs import Delivery, Effect, Fate, TakenError, adopt, perform, postpone
-from app.notifications import enqueue_failure_mail, enqueue_parked_mail
+from app.jobs import Delivery, Effect, Fate, TakenError, adopt, perform, perform_waiting, postpone
+from app.notifications import tell_failure, tell_parked
 from app.settings import get_settings
 from app.tasks.discretion import discreet, discreet_retry
 
 #: Message headers that name the job and the publish.
 JOB_HEADER = "ledger_job"
 NUMBER_HEADER = "ledger_number"
+#: Before the job's number in the id of its message.
+JOB_ID_PREFIX = "job-"
 
 _DATABASE_PAUSE_S = 5
 #: Says of a request that its message had no job until it came.
@@ -102,12 +104,13 @@ class Task(celery.Task):
             return
         try:
             with session_scope() as session:
-                enqueue_failure_mail(
+                tell_failure(
                     session,
                     key=f"task:{self.request.id}",
                     task=self.name,
                     args=_kept_arguments(self, args, kwargs),
-                    error="".join(format_exception(error)),
+                    error=f"{type(error).__name__}: {error}",
+                    trace="".join(format_tb(error.__traceback__)),
                 )
         except UnavailableError as unavailable:
             logger.error("Nobody can be told that %s failed for good: %s", self.name, unavailable)
@@ -184,9 +187,9 @@ class Task(celery.Task):
             postpone(delivery, pause if isinstance(pause, datetime) else datetime.now(UTC) + timedelta(seconds=pause))
             raise
 
-    def _tell_failure(self, session: Session, job: Row[Any], fate: Fate, error: str) -> None:
+    def _tell_failure(self, session: Session, job: Row[Any], fate: Fate, error: str, trace: str) -> None:
         if fate is Fate.PARKED:
-            self.tell_parked(session, job, error)
+            self.tell_parked(session, job, error, trace)
         elif fate is Fate.REFUSED:
             self.end_undone(session, job, error)
 
@@ -200,10 +203,10 @@ class Task(celery.Task):
             logger.error("What %s does when job %d ends undone failed: %s", self.name, job.id, type(failure).__name__)
             logger.debug("In full:", exc_info=True)
 
-    def tell_parked(self, session: Session, job: Row[Any], error: str) -> None:
+    def tell_parked(self, session: Session, job: Row[Any], error: str, trace: str = "") -> None:
         """Do what must happen when a job of this task is parked: what the task asks for, and the mail."""
         self.end_undone(session, job, error)
-        enqueue_parked_mail(session, job, error)
+        tell_parked(session, job, error, trace)
 
 
 class JobTask(Task):
@@ -216,6 +219,11 @@ class JobTask(Task):
     # have Celery kill a running job whenever the broker's connection breaks.
     acks_late = False
     reject_on_worker_lost = False
+    #: For so many seconds after its own job a message goes on with others that wait; 0 for one job a message.
+    with_others_s: float = 0
+
+    def before_others(self, args: Sequence[dict[str, Any]]) -> None:
+        """Do at once what each of those others would do by itself; called with their arguments."""
 
     def _call_directly(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task in a transaction of its own."""
@@ -232,7 +240,47 @@ class JobTask(Task):
 
         delivery = self._delivery() or self._adopt(named_arguments(self, args, kwargs))
         idle_timeout = timedelta(seconds=get_settings().jobs_idle_timeout_s)
-        return self._perform(delivery, effect, idle_timeout=idle_timeout, dont_retry=self.dont_retry)
+        try:
+            result = self._perform(delivery, effect, idle_timeout=idle_timeout, dont_retry=self.dont_retry)
+        except Ignore:
+            self._do_others(idle_timeout)
+            raise
+        self._do_others(idle_timeout)
+        return result
+
+    def _do_others(self, idle_timeout: timedelta) -> None:
+        """Do other jobs of this task, if they are such of which a message costs more than the job.
+
+        What fails here is known to those jobs, and not to the message that led here.
+        """
+        if not self.with_others_s:
+            return
+
+        def effect(session: Session, job_id: int, args: dict[str, Any]) -> Any:
+            # As its own message would have it.
+            self.push_request(id=f"{JOB_ID_PREFIX}{job_id}", args=[], kwargs=args)
+            try:
+                return self.run(session, **args)
+            finally:
+                self.pop_request()
+
+        try:
+            perform_waiting(
+                self.name,
+                self._queue(),
+                effect,
+                seconds=self.with_others_s,
+                idle_timeout=idle_timeout,
+                max_attempts=get_settings().jobs_max_attempts,
+                on_failure=self._tell_failure,
+                dont_retry=self.dont_retry,
+                stop_at=(UnavailableError,),
+                before=self.before_others,
+            )
+        except Exception as error:
+            # They are as they were, and have their messages.
+            logger.warning("Other jobs of %s are left to their messages: %s", self.name, type(error).__name__)
+            logger.debug("In full:", exc_info=True)
 
     def _tell_failure_outside(self, error: Exception, args: Any, kwargs: Any) -> None:
         """Do nothing: the ledger retries, parks and mails."""
@@ -280,8 +328,10 @@ def job_task(**options: Any) -> Callable[[Callable[..., Any]], JobTask]:
     on their way when the next one starts.
 
     Args:
-        **options: options of `celery.shared_task`; `dont_retry`, a tuple of errors that park a job at once; and
+        **options: options of `celery.shared_task`; `dont_retry`, a tuple of errors that park a job at once;
             `on_parked(task, session, args, error)`, called in the transaction in which a job ends undone: parked,
-            refused, or dropped before it was tried.
+            refused, or dropped before it was tried; and `with_others_s`, for jobs so small that a message costs more:
+            seconds for which a message goes on with others that wait, a few dozen in a transaction. Such a task writes
+            nothing before it knows that it will not fail.
     """
     return shared_task(base=JobTask, **options)  # type: ignore[no-any-return]

@@ -132,6 +132,10 @@ app.conf.beat_schedule = {
         "task": "app.tasks.statements.fetch_statements",
         "schedule": crontab(hour=23, minute=30),
     },
+    "send-notifications": {
+        "task": "app.tasks.notifications.send_due",
+        "schedule": timedelta(minutes=5),
+    },
     "prune-jobs-daily": {
         "task": "app.tasks.jobs.prune_jobs",
         "schedule": crontab(hour=4, minute=0),

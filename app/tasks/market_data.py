@@ -10,19 +10,17 @@ from sqlalchemy.orm import Session
 
 from app import market_data
 from app.errors import BadInputError, UnavailableError
-from app.market_data import Coverage, DoubtfulPrice, Progress, Sources
-from app.notifications import enqueue_notice
+from app.market_data import Progress, Sources
+from app.notifications import Category, notify
+from app.reports import coverage_letter, quarantine_letter
 from app.settings import get_settings
+from app.tasks.alerts import request_alerts
 from app.tasks.analytics import request_valuation
 from app.tasks.base import JobTask, job_task
 from app.tasks.publisher import broker_client
 
 #: Less than the hour between two syncs.
 _TIME = timedelta(minutes=55)
-#: What a mail shows: so many securities, and so many prices of each, out of at most so many.
-_MOST_SECURITIES = 20
-_MOST_OF_ONE = 3
-_MOST_READ = 100_000
 
 
 @job_task(bind=True, name="app.tasks.reconciliation.sync_market_data")
@@ -79,73 +77,16 @@ def _sources() -> Sources:
 
 
 def _told(session: Session, progress: Progress) -> dict[str, Any]:
-    """Return a sync's progress in short; once it is over have portfolios valued, and mail what is in quarantine."""
+    """Return a sync's progress in short; once it is over have portfolios valued, rules looked at, and people told."""
     coverage = progress.coverage
     if coverage is None:
         return {"sync_id": progress.sync_id}
     request_valuation(session, f"sync-{progress.sync_id}")
-    if coverage.doubted:
-        _mail_doubted(session, coverage)
+    request_alerts(session, f"sync-{progress.sync_id}")
+    if coverage.doubted and (letter := quarantine_letter(session, coverage)):
+        notify(session, key=f"quarantine:sync-{coverage.sync_id}", category=Category.PRICES, letter=letter)
+    if letter := coverage_letter(session, coverage, now=_now()):
+        # Once a day, and not by every sync until it is mended.
+        notify(session, key=f"coverage:{coverage.started_at[:10]}", category=Category.PRICES, letter=letter)
     counts = ("due", "priced", "stale", "quarantined", "refused", "failed", "unasked", "new_prices", "doubted")
     return {"sync_id": progress.sync_id, **{name: getattr(coverage, name) for name in counts}}
-
-
-def _mail_doubted(session: Session, coverage: Coverage) -> None:
-    prices = market_data.list_quarantined(session, sync_id=coverage.sync_id, limit=_MOST_READ)
-    if not prices:  # all are decided by now
-        return
-    new = market_data.count_quarantined(session, sync_id=coverage.sync_id)
-    enqueue_notice(
-        session,
-        key=f"quarantine:sync-{coverage.sync_id}",
-        subject=f"Prices in quarantine: {new:,} new",
-        text=_quarantine_text(prices, new, market_data.count_quarantined(session), coverage),
-    )
-
-
-def _quarantine_text(prices: list[DoubtfulPrice], new: int, waiting: int, coverage: Coverage) -> str:
-    """Return the mail: of each security the earliest first, for what is decided of it decides the later ones."""
-    by_security: dict[str, list[DoubtfulPrice]] = {}
-    for price in prices:
-        by_security.setdefault(price.security, []).append(price)
-    lines = [
-        f"Sync {coverage.sync_id} of {datetime.fromisoformat(coverage.started_at):%Y-%m-%d %H:%M} UTC brought"
-        f" {_count(new, 'price', 'prices')} to doubt, of {_count(len(by_security), 'security', 'securities')}."
-        f" In all {waiting:,} wait{'s' if waiting == 1 else ''} in quarantine.",
-        "They count for nothing until somebody accepts them; until then the last price that counts is used.",
-    ]
-    left = new
-    for security, of_security in list(by_security.items())[:_MOST_SECURITIES]:
-        lines += ["", security]
-        left -= len(of_security)
-        for price in of_security[:_MOST_OF_ONE]:
-            figure, where = f"{price.price:f} {price.currency}", f"{price.provider}, {price.source}"
-            lines.append(f"  {price.id}  {price.price_date}  {_line(figure)}  ({_line(where)})")
-            lines += [f"      {_line(text)}" for _, text in price.doubts]
-        if len(of_security) > _MOST_OF_ONE:
-            lines.append(f"  … and {len(of_security) - _MOST_OF_ONE:,} more of later days")
-    if left:
-        others = _count(len(by_security) - _MOST_SECURITIES, "other security", "other securities")
-        lines += ["", f"… and {_count(left, 'more price', 'more prices')} of {others}"]
-    first = prices[0].id
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "What counts around one:  python -m app prices quarantine show ID",
-            f"It is right:  python -m app prices quarantine accept {first} --reason TEXT",
-            f"It is wrong:  python -m app prices quarantine drop {first} --reason TEXT",
-            "All of them:  python -m app prices quarantine",
-            "",
-            "Decide the earliest of a security first: later ones that agree with what is accepted count with it.",
-        ]
-    )
-
-
-def _line(text: str) -> str:
-    """Return text on one line: the name of a file may have several."""
-    return " ".join(text.split())
-
-
-def _count(number: int, one: str, more: str) -> str:
-    return f"{number:,} {one if number == 1 else more}"

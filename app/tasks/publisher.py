@@ -18,8 +18,8 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from app.jobs import Message, connect
-from app.notifications import enqueue_parked_mail
-from app.tasks.base import JOB_HEADER, NUMBER_HEADER, Task
+from app.notifications import tell_parked
+from app.tasks.base import JOB_HEADER, JOB_ID_PREFIX, NUMBER_HEADER, Task
 from app.tasks.celery_app import app
 
 #: A caller that committed must not hang on a half-open connection: the sweep sends what this does not.
@@ -74,7 +74,7 @@ class CeleryTransport:
         if isinstance(task, Task):
             task.tell_parked(session, job, error)
         else:
-            enqueue_parked_mail(session, job, error)
+            tell_parked(session, job, error)
 
     def end_undone(self, session: Session, job: Row[Any], error: str) -> None:
         """Do what the task of a job that a person gives up asks for; the task may be unknown here."""
@@ -98,7 +98,7 @@ def _blank_message() -> _Blank:
 
 def _write(channel: Any, message: Message, blank: _Blank) -> Any:
     """Return a message in Celery's protocol 2, as the channel takes it; `send_task` would take many times as long."""
-    task_id = f"job-{message.job_id}"
+    task_id = f"{JOB_ID_PREFIX}{message.job_id}"
     headers = {
         **blank.headers,
         "task": message.task,

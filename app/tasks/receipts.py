@@ -1,35 +1,187 @@
-"""Remembering, beside the database, what somebody outside has taken: a mail server a mail.
+"""Remembering, beside the database, what somebody outside has been given and has taken: a mail server a mail, say.
 
 A job's mark is in the database. Where that goes away between the server's answer and the commit, the job comes again;
-the note in the result backend then says that there is nothing left to do but the mark. Only where both go away at once,
-or the process in the instant between, is it done twice.
+the note in the result backend then says that there is nothing left to do but the mark. What is on its way to the server
+has a note, too: where an attempt finds that one, and no answer, nobody can know whether the server took it. It is then
+given to the server once more, and that is counted.
 """
 
 import logging
+import os
+import threading
+from collections.abc import Sequence
+from enum import Enum
+from functools import cache
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
 from app.tasks.celery_app import app
 
 logger = logging.getLogger(__name__)
 
-_PREFIX = "value-partner-taken:"
+_TAKEN = "value-partner-taken:"
+_OFFERED = "value-partner-offered:"
+_ONCE, _PERHAPS_TWICE = b"1", b"2"
 #: Longer than any job is tried again.
 _KEPT_S = 7 * 24 * 3600
 
 
-def was_taken(what: str) -> bool:
-    """Return whether there is a note of it; without an answer there is none."""
+class Known(Enum):
+    """What is known of an earlier attempt."""
+
+    #: There was none that mattered.
+    NOTHING = "nothing"
+    #: It was given, and what became of it nobody knows.
+    OFFERED = "offered"
+    TAKEN = "taken"
+    #: It was taken, by the attempt after one of which nobody knows.
+    TAKEN_PERHAPS_TWICE = "taken, perhaps twice"
+
+
+def look_ahead(whats: Sequence[str]) -> None:
+    """Look up many that are about to be looked up, at once; none of them may be given to anybody meanwhile.
+
+    What is known is told once, to the next `look_up` in this thread.
+    """
     try:
-        return bool(app.backend.client.exists(_PREFIX + what))
+        _ahead.known = dict(zip(whats, _looked_up(whats), strict=True)) if whats else {}
+    except (RedisError, OSError):
+        # Each is looked up by itself, and that says why it can't be.
+        _ahead.known = {}
+
+
+def look_up(what: str) -> Known:
+    """Return what the notes say of it; without an answer they say nothing."""
+    known: Known | None = getattr(_ahead, "known", {}).pop(what, None)
+    if known is not None:
+        return known
+    try:
+        (known,) = _looked_up([what])
     except (RedisError, OSError) as error:
         logger.warning("No note can be looked for, so this is done as if for the first time: %s", error)
-        return False
+        return Known.NOTHING
+    return known
 
 
-def note_taken(what: str) -> None:
-    """Keep a note of it; where that fails the job's own mark must do."""
+_ahead = threading.local()
+
+
+def _looked_up(whats: Sequence[str]) -> list[Known]:
+    found = _notes().ask("MGET", *(_TAKEN + what for what in whats), *(_OFFERED + what for what in whats))
+    return [_known(*each) for each in zip(found[: len(whats)], found[len(whats) :], strict=True)]
+
+
+def _known(taken: bytes | None, offered: bytes | None) -> Known:
+    if taken is not None:
+        return Known.TAKEN_PERHAPS_TWICE if taken == _PERHAPS_TWICE else Known.TAKEN
+    return Known.NOTHING if offered is None else Known.OFFERED
+
+
+def note_offered(what: str) -> None:
+    """Note that somebody is about to be given it."""
+    _note(("SET", _OFFERED + what, 1, "EX", _KEPT_S))
+
+
+def note_taken(what: str, *, perhaps_twice: bool = False) -> None:
+    """Note that it was taken; where that fails the job's own mark must do."""
+    value = _PERHAPS_TWICE if perhaps_twice else _ONCE
+    _note(("SET", _TAKEN + what, value, "EX", _KEPT_S), ("DEL", _OFFERED + what))
+
+
+def note_refused(what: str) -> None:
+    """Note that it was given, and not taken."""
+    _note(("DEL", _OFFERED + what))
+
+
+def _note(*commands: tuple[Any, ...]) -> None:
     try:
-        app.backend.client.set(_PREFIX + what, 1, ex=_KEPT_S)
+        _notes().tell(*commands)
     except (RedisError, OSError) as error:
-        logger.warning("No note is kept that this was taken: %s", error)
+        logger.warning("No note is kept: %s", error)
+
+
+class _Notes:
+    """A connection to the result backend on which notes need not wait for each other.
+
+    What is written to it comes to Redis also when this process is killed in the next instant, so nobody waits for the
+    answer: whoever asks for something next reads it.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        # redis-py has no types for what lies below its commands.
+        self._connection: Any = client.connection_pool.get_connection()
+        self._lock = threading.Lock()
+        self._unread = 0
+
+    def tell(self, *commands: tuple[Any, ...]) -> None:
+        """Send commands.
+
+        Raises:
+            RedisError | OSError: there is no connection.
+        """
+        with self._lock:
+            self._send(*commands)
+
+    def ask(self, *command: Any) -> Any:
+        """Send a command and return its answer; a connection that has gone meanwhile is made anew, once.
+
+        Raises:
+            RedisError | OSError: there is no connection, or the command fails.
+        """
+        with self._lock:
+            try:
+                return self._ask(command)
+            except RedisConnectionError:
+                return self._ask(command)
+
+    def _ask(self, command: tuple[Any, ...]) -> Any:
+        self._send(command)
+        try:
+            while self._unread > 1:
+                self._read_note()
+            self._unread -= 1
+            return self._connection.read_response()
+        except ResponseError:
+            raise
+        except (RedisError, OSError):
+            self._hang_up()
+            raise
+
+    def _read_note(self) -> None:
+        self._unread -= 1
+        try:
+            self._connection.read_response()
+        except ResponseError as error:
+            logger.warning("No note was kept: %s", error)
+
+    def _send(self, *commands: tuple[Any, ...]) -> None:
+        try:
+            # A check would read an answer that is another's.
+            self._connection.send_packed_command([b"".join(map(_packed, commands))], check_health=False)
+        except (RedisError, OSError):
+            self._hang_up()
+            raise
+        self._unread += len(commands)
+
+    def _hang_up(self) -> None:
+        self._connection.disconnect()
+        self._unread = 0
+
+
+def _packed(command: Sequence[str | bytes | int]) -> bytes:
+    """Return a command in Redis's protocol, in less time than redis-py takes for one of any kind."""
+    words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
+    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
+
+
+def _notes() -> _Notes:
+    return _notes_of(os.getpid(), app.conf.result_backend)
+
+
+@cache
+def _notes_of(_pid: int, _address: str) -> _Notes:
+    """Return this process's notes; a forked child gets its own."""
+    return _Notes(app.backend.client)

@@ -11,9 +11,11 @@ from app.errors import BadInputError
 from app.reconciliation import fail_shard, reconcile_shard, run_progress, start_run
 from app.reconciliation import reconcile_account as reconcile_one
 from app.settings import get_settings
+from app.tasks.alerts import request_alerts
 from app.tasks.analytics import request_valuation
 from app.tasks.base import JobTask, job_task
 from app.tasks.market_data import sync_market_data
+from app.tasks.notifications import request_morning_report
 
 __all__ = ["compare_shard", "reconcile_account", "reconcile_all_accounts", "sync_market_data"]
 
@@ -63,7 +65,7 @@ def reconcile_account(self: JobTask, session: Session, account_id: int, user_id:
 
 def _shard_parked(_task: JobTask, session: Session, args: dict[str, Any], error: str) -> None:
     fail_shard(session, args["run_id"], args["shard"], error)
-    _value_if_over(session, args["run_id"])
+    _follow_if_over(session, args["run_id"])
 
 
 @job_task(name="app.tasks.reconciliation.reconcile_shard", on_parked=_shard_parked)
@@ -74,14 +76,16 @@ def compare_shard(session: Session, run_id: int, shard: int) -> dict[str, Any]:
         The shard's counts.
     """
     counts = reconcile_shard(session, run_id, shard)
-    _value_if_over(session, run_id)
+    _follow_if_over(session, run_id)
     return counts.as_json()
 
 
-def _value_if_over(session: Session, run_id: int) -> None:
-    """Have portfolios valued once: by the new book, and with what agrees by now."""
+def _follow_if_over(session: Session, run_id: int) -> None:
+    """Once all is compared, have portfolios valued, by what agrees by now, rules looked at, and people told."""
     if run_progress(session, run_id).is_over:
         request_valuation(session, f"run-{run_id}")
+        request_alerts(session, f"run-{run_id}")
+        request_morning_report(session, run_id)
 
 
 def _run_key(task: JobTask) -> str:

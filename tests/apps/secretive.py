@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.jobs import enqueue
+from app.notifications import Letter
 from app.tasks import celery_app, job_task, statements
 
 app = celery_app
@@ -60,3 +61,7 @@ def ask() -> None:
         enqueue(session, "app.tasks.reconciliation.sync_market_data", "prices")
         mail = {"to": os.environ["PLANTED_ADDRESS"], "subject": f"For {who}", "text": f"Dear {who}"}
         enqueue(session, "app.tasks.notifications.send_mail", "mail", mail)
+        letter = Letter("A letter", "That no channel takes.").as_json()
+        for channel in ("desk", "ops"):
+            args = {"channel": channel, "letter": letter, "notice_id": "notice-1"}
+            enqueue(session, "app.tasks.notifications.send_to_channel", f"channel:{channel}", args)

@@ -418,6 +418,16 @@ class Night:
         lost += [f"effect of tick {job}" for job in done - effects.keys()]
         doubled += [f"effect of tick {job}" for job, times in effects.items() if times > 1 or job not in done]
 
+    def _morning_report(self) -> str:
+        """Return the Message-ID of the mail about the run."""
+        return str(
+            self.scalar(
+                "SELECT j.args ->> 'message_id' FROM jobs AS j JOIN notices AS n ON j.key = 'mail:notice:' || n.id"
+                " WHERE n.key = 'run:' || CAST(:run AS text)",
+                run=self.run_id,
+            )
+        )
+
     def _count_mails(self, lost: list[str], doubled: list[str]) -> int:
         mail = self.servers.mail
         taken = Counter(str(one.message["Message-ID"]) for one in mail.taken)
@@ -428,7 +438,7 @@ class Night:
             for one in mail.taken
             if any(abs(one.at - strike) < _INSTANT_S for strike in self._strikes)
         }
-        wanted = {_mail(n)["message_id"] for n in range(_MAILS)}
+        wanted = {_mail(n)["message_id"] for n in range(_MAILS)} | {self._morning_report()}
         lost += [f"mail {message}" for message in wanted - taken.keys()]
         repeated = 0
         for message, times in taken.items():

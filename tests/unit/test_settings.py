@@ -1,5 +1,6 @@
 """Settings come from the environment, then the environment file; a bad one is told without its secrets."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -103,6 +104,7 @@ def test_a_password_in_the_file_is_read_as_it_is(tmp_path_factory: pytest.TempPa
         ("EMAIL_HOST", "smtp.example:25", "the name or IP address of a host, without scheme or port"),
         ("EMAIL_PORT", "65536", "a whole number from 1 to 65535"),
         ("EMAIL_USE_TLS", "starttls", "true or false"),
+        ("EMAIL_USE_SSL", "465", "true or false"),
         ("ADMIN_EMAIL", "ops", "one e-mail address"),
         ("ADMIN_EMAIL", "ops@example.com\nBcc: eve@example.com", "one e-mail address"),
         ("FLOWER_ADDRESS", "http://0.0.0.0", "the name or IP address of a host"),
@@ -268,6 +270,82 @@ def test_a_bad_list_of_secrets_is_told_without_them(name: str, value: str) -> No
     assert "s3cret" not in str(caught.value)
 
 
+RAW = "s3cret-s3cret-s3cret-s3cret"
+ENCODED = f"whsec_{base64.b64encode(RAW.encode()).decode()}"
+
+
+def test_channels_are_by_name_and_never_shown() -> None:
+    channels = "ops=slack://s3cret/a=b/#c  desk=https://example.com/hook?k=s3cret\there=http://127.0.0.1:8080/s3cret"
+    settings = load(NOTIFICATION_CHANNELS=channels, WEBHOOK_SECRET=f"{ENCODED},{RAW}")
+
+    assert settings.channels == {
+        "ops": "slack://s3cret/a=b/#c",
+        "desk": "https://example.com/hook?k=s3cret",
+        "here": "http://127.0.0.1:8080/s3cret",
+    }
+    assert settings.webhook_keys == [RAW.encode()] * 2
+    assert "s3cret" not in repr(settings)
+    assert (load().channels, load().webhook_keys) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("channels", "why"),
+    [
+        ("s3cret", "its entry 1 is none"),
+        ("ops=slack://s3cret https://s3cret.example", "its entry 2 is none"),
+        ("ops=slack://a s3cret=b", "the address of its entry 2 is none"),
+        ("Ops=slack://s3cret", "its entry 1 is none"),
+        ("ops=", "the address of its entry 1 is none"),
+        ("ops=s3cret", "the address of its entry 1 is none"),
+        ("ops=://s3cret", "the address of its entry 1 is none"),
+        ("ops=slack://", "the address of its entry 1 is none"),
+        ("ops=slack://s3cret ops=json://s3cret", "ops stands in it twice"),
+        ("desk=http://s3cret.example/hook", "http:// on this machine alone); the address of its entry 1 is none"),
+        ("desk=https:///s3cret", "the address of its entry 1 is none"),
+        ("desk=https://s3cret.example:port/", "the address of its entry 1 is none"),
+        ("desk=https://[s3cret/", "the address of its entry 1 is none"),
+        ("desk=https://example.com/#s3cret", "the address of its entry 1 is none"),
+    ],
+)
+def test_a_bad_list_of_channels_is_told_without_their_addresses(channels: str, why: str) -> None:
+    told = refusal(NOTIFICATION_CHANNELS=channels, WEBHOOK_SECRET=RAW)
+
+    assert told.startswith('NOTIFICATION_CHANNELS (environment) is "***"; it may be a list ')
+    assert told.endswith(why)
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("address", ["https://example.com/hook", "HTTPS://example.com/hook", "http://localhost/"])
+def test_a_webhook_needs_a_secret_that_it_is_signed_with(address: str) -> None:
+    told = refusal(NOTIFICATION_CHANNELS=f"ops=slack://a desk={address}")
+
+    assert told == (
+        'NOTIFICATION_CHANNELS (environment) is "***"; it may be a list with a webhook, as desk is, only with'
+        " WEBHOOK_SECRET, which signs it"
+    )
+    assert load(NOTIFICATION_CHANNELS="ops=slack://a").channels == {"ops": "slack://a"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "may_be"),
+    [
+        ("s3cret", "a secret of 24 to 64 bytes"),
+        ("s3cret" * 11, "a secret of 24 to 64 bytes"),
+        ("whsec_s3cret", "a secret of 24 to 64 bytes"),
+        ("whsec_" + "s3cret" * 5 + "!!", "a secret of 24 to 64 bytes"),
+        (RAW + " ", "a secret of 24 to 64 bytes"),
+        (RAW + "\N{ACUTE ACCENT}", "a secret of 24 to 64 bytes"),
+        (f"{RAW},", "a secret of 24 to 64 bytes"),
+        (f"{RAW},{RAW},{RAW}", "one secret, or two"),
+    ],
+)
+def test_a_bad_secret_of_webhooks_is_told_without_it(secret: str, may_be: str) -> None:
+    told = refusal(WEBHOOK_SECRET=secret, NOTIFICATION_CHANNELS="desk=https://example.com/")
+
+    assert told.startswith(f'WEBHOOK_SECRET (environment) is "***"; it may be {may_be}')
+    assert "s3cret" not in told
+
+
 @pytest.mark.parametrize(
     "url", ["http://example.com", "api.example.com", "https://", "https://key@example.com", "ftp://127.0.0.1"]
 )
@@ -330,14 +408,37 @@ def test_a_process_reads_its_settings_once(monkeypatch: pytest.MonkeyPatch) -> N
     get_settings.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("given", "starttls", "implicit"),
+    [
+        ({}, True, False),
+        ({"EMAIL_USE_SSL": "true"}, False, True),
+        ({"EMAIL_USE_SSL": "true", "EMAIL_USE_TLS": "false"}, False, True),
+        ({"EMAIL_USE_SSL": "false", "EMAIL_USE_TLS": "false"}, False, False),
+    ],
+)
+def test_mail_is_encrypted_by_starttls_unless_the_other_way_is_asked_for(given, starttls, implicit) -> None:
+    settings = load_settings(given, None)
+    assert (settings.email_use_tls, settings.email_use_ssl) == (starttls, implicit)
+
+
+def test_mail_can_not_be_encrypted_in_both_ways() -> None:
+    with pytest.raises(BadInputError) as caught:
+        load_settings({"EMAIL_USE_SSL": "true", "EMAIL_USE_TLS": "true"}, None)
+    assert str(caught.value) == (
+        'EMAIL_USE_SSL (environment) is "true"; it may be false while EMAIL_USE_TLS is true:'
+        " a port of a mail server speaks one or the other"
+    )
+
+
 def test_names_that_are_nearly_right_and_lines_without_effect_are_told(tmp_path: Path) -> None:
     file = tmp_path / "own.env"
-    file.write_text("CELERY_BROKER_URl=x\nexport TIMEZONE=UTC\nPGAPPNAME=book\nLOG_DIR=logs\nEMAIL_USE_SSL=true\n")
+    file.write_text("CELERY_BROKER_URl=x\nexport TIMEZONE=UTC\nPGAPPNAME=book\nLOG_DIR=logs\nEMAIL_USE_TSL=true\n")
 
     assert env_file_warnings(file) == [
         f"{file} line 2: not NAME=value, so it has no effect",
         f"{file} line 1: CELERY_BROKER_URl is no setting; is it CELERY_BROKER_URL?",
-        f"{file} line 5: EMAIL_USE_SSL is no setting; is it EMAIL_USE_TLS?",
+        f"{file} line 5: EMAIL_USE_TSL is no setting; is it EMAIL_USE_TLS?",
     ]
     assert env_file_warnings(None) == []
 

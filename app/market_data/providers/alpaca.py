@@ -19,8 +19,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from alpaca.common.rest import RESTClient
 
+from app.http_client import Patience, Reply
 from app.market_data.exchanges import UNITED_STATES
-from app.market_data.providers.http import Client, Patience, Reply
+from app.market_data.providers.http import Client
 from app.market_data.providers.terms import (
     Answer,
     Asked,

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from app.http_client import Patience
 from app.market_data.exchanges import OVER_THE_COUNTER, UNITED_STATES, currency_of
-from app.market_data.providers.http import Client, Patience
+from app.market_data.providers.http import Client
 from app.market_data.providers.terms import (
     Answer,
     Asked,

@@ -19,8 +19,8 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from app.errors import BadInputError
+from app.http_client import Patience
 from app.market_data.exchanges import by_currency
-from app.market_data.providers.http import Patience
 from app.market_data.providers.terms import (
     Answer,
     Asked,

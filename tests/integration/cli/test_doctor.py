@@ -11,6 +11,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from app.database import get_engine
+from tests import api_server
 from tests import factories as make
 from tests.integration.cli.commands import NOWHERE_DATABASE, NOWHERE_REDIS, run
 from tests.integration.cli.findings import findings
@@ -69,6 +70,7 @@ def test_all_is_well(session, broker, worker, tmp_path):
     assert told["mappings"].startswith("ok ")
     assert told["prices"] == "ok none waits in quarantine"
     assert told["mail"].startswith("note no mail is sent: EMAIL_HOST is empty")
+    assert told["channels"] == "ok there is none beside mail"
     assert told["workers"].startswith("ok worker@")
     assert told["beat"].startswith("ok watches the clock; what it saw to last is ")
     assert told["jobs"] == "ok none is late, and none is parked"
@@ -137,6 +139,28 @@ def test_each_mistake_in_a_mapping_is_told_with_its_file(database, broker, tmp_p
     assert told["mappings"].startswith(f"note {tmp_path} {tmp_path}/a.toml: ")
     assert "a.toml: kustodian is no key here; is it custodian?" in told["mappings"]
     assert f" {tmp_path}/b.toml: it is no TOML" in told["mappings"]
+
+
+def test_channels_are_named_without_their_addresses_and_none_gets_a_message(database, broker):
+    with api_server.provider() as server:
+        host = server.url.removeprefix("http://")
+        channels = f"ops=json://{host}/s3cret desk={server.url}/s3cret"
+        done = run("doctor", NOTIFICATION_CHANNELS=channels, WEBHOOK_SECRET="s3cret-" * 4)
+        assert server.asked == []
+    assert done.returncode == 0
+    assert findings(done.stdout)["channels"].startswith("ok ops (json://), desk (http://) can be used; ")
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_channel_that_can_not_be_used_is_a_failure_that_names_it(database, broker):
+    channels = "ops=json://localhost/s3cret sales=slack://s3cret desk=nosuch://s3cret"
+    done = run("doctor", NOTIFICATION_CHANNELS=channels)
+    told = findings(done.stdout)["channels"]
+    assert done.returncode == 1
+    assert told.startswith("FAILED sales: apprise can't use its address, which starts with slack://.")
+    assert "desk: apprise knows no nosuch://." in told
+    assert told.endswith("Correct NOTIFICATION_CHANNELS: no worker starts with an address that apprise can't use.")
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_prices_in_quarantine_are_worth_a_note(session, broker):

@@ -27,7 +27,7 @@ def do(failures):
             lambda session, _args: effect(session),
             max_attempts=options.get("max_attempts", 3),
             idle_timeout=options.get("idle_timeout"),
-            on_failure=lambda _session, _job, fate, error: failures.append((fate, error)),
+            on_failure=lambda _session, _job, fate, error, _trace: failures.append((fate, error)),
             dont_retry=options.get("dont_retry", ()),
         )
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.errors import BadInputError
+from app.errors import BadInputError, UnavailableError
 from app.jobs import (
     Delivery,
     Fate,
@@ -132,6 +132,28 @@ def test_a_failure_rolls_the_effect_back_and_comes_again_later(sent, do, failure
     assert (effects(), row.state, row.attempts, row.last_error) == (0, "waiting", 1, "RuntimeError: no luck")
     assert row.due_at > datetime.now(UTC)
     assert failures == [(Fate.RETRIED, "RuntimeError: no luck")]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "at_least", "at_most"),
+    [
+        (0, timedelta(0), timedelta(seconds=5)),
+        (1800, timedelta(minutes=30), timedelta(minutes=31)),
+        (1e12, timedelta(days=1), timedelta(days=1, minutes=1)),
+    ],
+)
+def test_who_asks_to_be_left_alone_is_left_alone_but_not_for_ever(asked_s, at_least, at_most, sent, do, failures):
+    job_id = ask()
+
+    def fail(_session):
+        raise UnavailableError("too many requests", where="the desk", wait_s=asked_s)
+
+    with pytest.raises(UnavailableError):
+        do(sent[0], fail)
+    row = job(job_id)
+    assert (row.state, row.attempts) == ("waiting", 1)
+    assert at_least <= row.due_at - row.created_at <= at_most
+    assert failures == [(Fate.RETRIED, "UnavailableError: the desk: too many requests")]
 
 
 def test_jobs_that_failed_together_do_not_come_back_together(sent, do):

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.http_client import Patience
 from app.market_data.providers.alpaca import AlpacaPrices, from_settings
-from app.market_data.providers.http import Patience
 from app.market_data.providers.terms import (
     Answer,
     Asked,

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from app.http_client import Patience
 from app.market_data.providers.alpha_vantage import AlphaVantage, from_settings
-from app.market_data.providers.http import Patience
 from app.market_data.providers.terms import (
     Answer,
     Asked,

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.http_client import Patience
 from app.market_data import sync_reference_rates
 from app.market_data.ecb import fetch
-from app.market_data.providers.http import Patience
 from app.market_data.providers.terms import ProviderError
 from tests import factories as make
 from tests.api_server import Reply, provider

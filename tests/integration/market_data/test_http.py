@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.market_data.providers.http import Client, Patience, _seconds
+from app.http_client import Patience, seconds_to_wait
+from app.market_data.providers.http import Client
 from app.market_data.providers.terms import Failure, ProviderError
 from tests.api_server import Provider, Question, Reply, provider
 
@@ -212,12 +213,12 @@ def test_without_a_time_to_come_back_there_is_none(
     )
 )
 def test_whatever_a_header_says_the_pause_is_a_number_that_can_be_waited(text: str) -> None:
-    assert 0 <= _seconds(text) < float("inf")
+    assert 0 <= seconds_to_wait({"Retry-After": text}) < float("inf")
 
 
 def test_no_pause_of_a_header_is_endless() -> None:
-    assert _seconds("9" * 400) == 0
-    assert _seconds("Fri, 31 Dec 99999999999999999999 23:59:59 GMT") == 0
+    assert seconds_to_wait({"Retry-After": "9" * 400}) == 0
+    assert seconds_to_wait({"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"}) == 0
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 529])

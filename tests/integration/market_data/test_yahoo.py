@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from app.market_data.providers.http import Patience
+from app.http_client import Patience
 from app.market_data.providers.terms import Asked, Closes, Failure, Name, NoPrice, ProviderError, Quote, Symbol
 from app.market_data.providers.yahoo import Yahoo
 from tests import api_server

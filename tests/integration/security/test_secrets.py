@@ -35,7 +35,8 @@ def planted():
     """What must be found nowhere, by what it is; new ones each time."""
     custodians = ["plaid", "plaid_token", "alpaca_key", "alpaca_secret"]
     providers = ["alpha_vantage", "alpaca_data_key", "alpaca_data_secret", "openfigi"]
-    kinds = ["database", "redis", "mail", "flower", *custodians, *providers]
+    channels = ["webhook_path", "webhook_signing", "channel_path"]
+    kinds = ["database", "redis", "mail", "flower", *custodians, *providers, *channels]
     return {
         **{kind: f"{kind}-{secrets.token_hex(8)}" for kind in kinds},
         "name": f"Adele Quested{secrets.token_hex(4)}",
@@ -69,7 +70,15 @@ def quoting_provider():
 
 
 @pytest.fixture
-def settings(database, password_redis, planted, quoting_provider, tmp_path, monkeypatch):
+def quoting_service(planted):
+    """What channels go to; it takes nothing, and quotes where it was asked and what a receiver knows."""
+    with api_server.provider() as server:
+        server.answer = lambda question: Reply(f"no {question.path} {planted['webhook_signing']}", status=410)
+        yield server
+
+
+@pytest.fixture
+def settings(database, password_redis, planted, quoting_provider, quoting_service, tmp_path, monkeypatch):
     """Settings with all the secrets, for this process and those that it starts."""
     inbox, logs = tmp_path / "inbox", tmp_path / "logs"
     inbox.mkdir()
@@ -87,6 +96,9 @@ def settings(database, password_redis, planted, quoting_provider, tmp_path, monk
             "EMAIL_HOST_PASSWORD": planted["mail"],
             "ADMIN_EMAIL": "admin@example.com",
             "SERVER_EMAIL": "engine@example.com",
+            "NOTIFICATION_CHANNELS": f"desk={quoting_service.url}/{planted['webhook_path']}"
+            f" ops=json://{quoting_service.url.removeprefix('http://')}/{planted['channel_path']}",
+            "WEBHOOK_SECRET": planted["webhook_signing"],
             "PLAID_BASE_URL": "http://127.0.0.1:1",
             "PLAID_CLIENT_ID": "client",
             "PLAID_SECRET": planted["plaid"],
@@ -198,7 +210,7 @@ def command_lines(programs: list[Program]) -> str:
 
 
 def test_secrets_and_customers_come_into_no_log_result_page_or_command_line(
-    settings, planted, password_redis, quoting_provider, tmp_path
+    settings, planted, password_redis, quoting_provider, quoting_service, tmp_path
 ):
     plant_in_book_and_inbox(planted, tmp_path / "inbox")
     places = {}
@@ -221,7 +233,13 @@ def test_secrets_and_customers_come_into_no_log_result_page_or_command_line(
         for name, more in {"doctor": {}, "doctor that logs in": {"EMAIL_HOST_USER": "engine"}}.items():
             done = run("doctor", **more)
             places[name] = done.stdout + done.stderr
-        for command in (["prices", "coverage"], ["securities", "figi"]):
+        for command in (
+            ["prices", "coverage"],
+            ["securities", "figi"],
+            ["notifications", "channels"],
+            ["notifications", "test", "desk"],
+            ["notifications", "test", "ops"],
+        ):
             done = run(*command)
             places[" ".join(command)] = done.stdout + done.stderr
     places |= {path.name: path.read_text(errors="replace") for path in tmp_path.glob("*.log")}
@@ -244,6 +262,15 @@ def test_secrets_and_customers_come_into_no_log_result_page_or_command_line(
         assert planted[kind] in asked
     for told in (coverage, places["securities figi"]):
         assert "***" in told
+    for channel in ("desk", "ops"):
+        assert f"channel {channel}: " in errors[f"channel:{channel}"]
+        assert f"channel {channel}: " in places["clerk.log"]
+    for kind in ("webhook_path", "webhook_signing", "channel_path"):
+        assert planted[kind] not in "".join(errors.values())
+    assert {question.path for question in quoting_service.asked} == {
+        f"/{planted['webhook_path']}",
+        f"/{planted['channel_path']}",
+    }
     assert "UnexpectedError" in places["/api/tasks"]
     assert "its text is with job" in places["clerk.log"]
     assert "in fail_as_job" in places["clerk.log"]

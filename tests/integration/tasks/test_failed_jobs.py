@@ -11,6 +11,7 @@ from app.jobs import Message, drop_jobs, enqueue, retry_jobs, retry_parked
 from app.people import Person
 from app.reconciliation import start_run
 from tests import factories as make
+from tests.letters import words
 from tests.waiting import wait_until
 
 ANN = Person("ann", is_one=True)
@@ -62,19 +63,23 @@ def test_shards_that_are_put_back_complete_their_run(failing_run, worker):
     assert query("SELECT count(*) FROM breaks") == [(2,)]
 
 
-def test_a_job_that_is_parked_once_more_is_mailed_about_once_more(failing_run, worker):
-    def mails():
-        return query("SELECT key, args ->> 'text' FROM jobs WHERE task = :mail ORDER BY id", mail=MAIL)
+def test_a_job_that_is_parked_once_more_has_failed_once_more(failing_run, worker):
+    def failures():
+        return [key for (key,) in query("SELECT key FROM task_failures ORDER BY id")]
 
     worker()
     wait_until(lambda: len(parked()) == 2)
-    ((job_id,), _other) = parked()
+    ((job_id,), (other,)) = parked()
     with session_scope() as session:
         retry_jobs(session, [job_id], "perhaps", by=ANN)
-    wait_until(lambda: len(mails()) == 3)
-    assert [key for key, _ in mails() if f"job:{job_id}" in key] == [f"mail:job:{job_id}", f"mail:job:{job_id}:again-1"]
-    assert all("python -m app jobs retry" in told for _, told in mails())
-    assert f"python -m app jobs retry {job_id} --reason TEXT" in mails()[-1][1]
+    wait_until(lambda: len(failures()) == 3)
+    assert sorted(failures()) == sorted([f"job:{job_id}", f"job:{other}", f"job:{job_id}:again-1"])
+    # Of one task and one kind: the first is told at once, with what can be done, the others when an hour is over.
+    ((letter,),) = query("SELECT letter FROM notices WHERE key LIKE 'failure:%'")
+    first = failures()[0].removeprefix("job:")
+    assert ["Put it back", f"python -m app jobs retry {first} --reason TEXT"] in letter["commands"]
+    assert ", in reconcile_shard" in words(letter)
+    assert "disk on fire" in words(letter)
 
 
 def test_a_run_whose_waiting_shard_is_dropped_does_not_wait_for_it(failing_run):
@@ -127,5 +132,5 @@ def test_what_ended_long_ago_is_deleted_every_day(worker, celery_app, monkeypatc
     )
     worker()
     result = celery_app.send_task(entry["task"])
-    assert result.get(timeout=60) == {"deleted": 2}
+    assert result.get(timeout=60) == {"deleted": 2, "notices": 0}
     assert query("SELECT key FROM jobs WHERE task = 'task' ORDER BY key") == [("job 6",), ("job 7",)]

@@ -4,12 +4,18 @@ import os
 import signal
 from threading import Event
 
+import pytest
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from app.database import get_engine, session_scope
+from app.errors import UnavailableError
 from app.jobs import enqueue
+from app.notifications import count_unsure_mails
+from app.settings import get_settings
 from tests import factories as make
 from tests.processes import start_beat
+from tests.unit.notifications.letters import letter
 from tests.waiting import wait_until
 
 MAIL_TASK = "app.tasks.notifications.send_mail"
@@ -72,3 +78,107 @@ def test_a_mail_whose_mark_was_lost_with_the_database_s_session_is_not_sent_agai
         wait_until(lambda: jobs() == [("done", None)], timeout=60)
     assert lost
     assert [mail.message["Message-ID"] for mail in mail_server.taken] == ["<once@example.com>"]
+
+
+def results():
+    with session_scope() as session:
+        return [row.result for row in make.rows(session, "SELECT result FROM jobs WHERE task = :task", task=MAIL_TASK)]
+
+
+def test_a_mail_whose_worker_was_killed_before_the_answer_comes_again_as_the_same_and_is_counted(
+    worker, mail_server, tmp_path
+):
+    killed = worker(name="killed", concurrency=1)
+
+    def kill_it(mail):
+        mail_server.on_mail = None
+        killed.kill_group()
+
+    mail_server.on_mail = kill_it
+    ask_for_a_mail()
+    wait_until(lambda: killed.process.poll() is not None, timeout=60)
+    assert results() == [None]
+
+    worker(name="other", concurrency=1)
+    with start_beat(tmp_path):
+        wait_until(lambda: jobs() == [("done", None)], timeout=60)
+    assert [mail.message["Message-ID"] for mail in mail_server.taken] == ["<once@example.com>"] * 2
+    assert results() == [{"message_id": "<once@example.com>", "sent_again_unsure": True}]
+    with session_scope() as session:
+        assert count_unsure_mails(session) == 1
+
+
+def test_a_mail_whose_worker_was_killed_before_the_message_comes_once_and_is_not_counted(worker, mail_server, tmp_path):
+    killed = worker(name="killed", concurrency=1)
+
+    def kill_it():
+        mail_server.on_recipient = None
+        killed.kill_group()
+
+    mail_server.on_recipient = kill_it
+    ask_for_a_mail()
+    wait_until(lambda: killed.process.poll() is not None, timeout=60)
+
+    worker(name="other", concurrency=1)
+    with start_beat(tmp_path):
+        wait_until(lambda: jobs() == [("done", None)], timeout=60)
+    assert mail_server.given == mail_server.taken
+    assert results() == [{"message_id": "<once@example.com>"}]
+    with session_scope() as session:
+        assert count_unsure_mails(session) == 0
+
+
+@pytest.fixture
+def here(celery_app, mail_server):
+    """Mails that this process sends as their task does."""
+    get_settings.cache_clear()
+    yield celery_app.tasks[MAIL_TASK]
+    get_settings.cache_clear()
+
+
+def send(task, **values):
+    mail = {"to": "reader@example.com", "subject": "Once", "text": "Once.", "message_id": "<once@example.com>"}
+    return task(**{**mail, **values})
+
+
+def test_a_mail_that_may_have_been_taken_is_counted_however_often_it_is_then_refused(here, mail_server):
+    mail_server.hides_that_it_took = True
+    with pytest.raises(UnavailableError):
+        send(here)
+    mail_server.hides_that_it_took = False
+    mail_server.answers["DATA"] = ["451 Come again"]
+    with pytest.raises(UnavailableError):
+        send(here)
+    counted = {"message_id": "<once@example.com>", "sent_again_unsure": True}
+    assert send(here) == counted
+    assert len(mail_server.taken) == 2
+    # Its mark was lost.
+    assert send(here) == counted
+    assert len(mail_server.taken) == 2
+
+
+def test_a_mail_that_was_refused_is_sent_later_and_not_counted(here, mail_server):
+    mail_server.answers["DATA"] = ["451 Come again"]
+    with pytest.raises(UnavailableError):
+        send(here)
+    assert send(here) == {"message_id": "<once@example.com>"}
+    assert send(here) == {"message_id": "<once@example.com>"}
+    assert len(mail_server.taken) == 1
+
+
+def test_a_letter_is_sent_with_all_its_parts(here, mail_server):
+    unsubscribe = {"list": "morning-report", "subject": "unsubscribe 42"}
+    send(here, letter=letter().as_json(), unsubscribe=unsubscribe)
+    (mail,) = mail_server.taken
+    assert mail.message["Subject"] == letter().subject
+    assert mail.message["List-Id"] == "<morning-report.example.com>"
+    assert [part.get_filename() for part in mail.message.iter_attachments()] == ["breaks.csv", "přehled dne.json"]
+
+
+def test_a_mail_without_notes_is_sent_all_the_same(here, mail_server, monkeypatch):
+    def away(*_arguments):
+        raise RedisError("away")
+
+    monkeypatch.setattr("app.tasks.receipts._notes", away)
+    assert send(here) == {"message_id": "<once@example.com>"}
+    assert len(mail_server.taken) == 1

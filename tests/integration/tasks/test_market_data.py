@@ -57,6 +57,8 @@ def house(monkeypatch, celery_app, tmp_path) -> Iterator[api_server.Provider]:
 @pytest.fixture
 def mail(mail_server, monkeypatch):
     monkeypatch.setenv("ADMIN_EMAIL", "admin@example.com")
+    # What is new here was never priced.
+    monkeypatch.setenv("PRICE_COVERAGE_LIMIT", "0")
     return mail_server
 
 
@@ -134,8 +136,8 @@ def test_what_a_sync_doubts_is_mailed_once(house, worker, celery_app, mail, tmp_
     assert (second["due"], second["priced"], second["quarantined"], second["doubted"]) == (1, 0, 1, 0)
     (told,) = mail.taken
     assert told.message["To"] == "admin@example.com"
-    assert "A001" in told.message.get_content()
-    assert "-1 USD" in told.message.get_content()
+    assert "A001" in told.message.get_body(("plain",)).get_content()
+    assert "-1 USD" in told.message.get_body(("plain",)).get_content()
 
 
 def test_what_a_sync_doubted_that_the_next_one_closes_is_mailed_too(
@@ -183,7 +185,7 @@ def test_a_batch_that_is_parked_is_told_and_its_securities_are_asked_of_the_next
         ("second-house", 2),
     ]
     (told,) = mail.taken
-    assert "KeyError" in told.message.get_content()
+    assert "KeyError" in told.message.get_body(("plain",)).get_content()
 
 
 def test_a_batch_that_is_parked_closes_the_sync_where_there_is_no_other_provider(
@@ -210,5 +212,8 @@ def test_a_provider_that_can_t_be_had_is_told_and_not_refused_in_silence(house, 
     celery_app.send_task(SYNC)
     wait_until(lambda: mail.taken)
     (told,) = mail.taken
-    assert "PRICE_PROVIDERS: the provider 'tests.apps.nowhere:make' can't be had" in told.message.get_content()
+    assert (
+        "PRICE_PROVIDERS: the provider 'tests.apps.nowhere:make' can't be had"
+        in told.message.get_body(("plain",)).get_content()
+    )
     assert query("SELECT state FROM jobs WHERE task = :task", task=SYNC) == [("parked",)]

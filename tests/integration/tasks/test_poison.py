@@ -80,8 +80,8 @@ def test_a_job_that_kills_its_process_is_given_up_told_once_and_can_be_put_back(
     assert query("SELECT count(*) FROM users WHERE login = 'died'") == [(1,)]
     (told,) = mail.taken
     assert told.message["To"] == "admin@example.com"
-    assert f"job:{poison}" in told.message.get_content()
-    assert "died without a word" in told.message.get_content()
+    assert f"job:{poison}" in told.message.get_body(("plain",)).get_content()
+    assert "died without a word" in told.message.get_body(("plain",)).get_content()
 
 
 def test_a_plain_task_that_kills_its_process_is_given_up_told_once_and_can_be_put_back(

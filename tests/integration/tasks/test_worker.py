@@ -14,6 +14,7 @@ from app.jobs import enqueue
 from app.reconciliation import run_progress, start_run
 from app.settings import get_settings
 from tests import factories as make
+from tests.letters import words
 from tests.processes import start_beat
 from tests.waiting import wait_until
 
@@ -158,7 +159,7 @@ def test_a_shard_that_fails_for_good_leaves_the_run_incomplete_and_mails(worker,
     assert "disk on fire" in query("SELECT error FROM run_shards")[0][0]
     ((mail,),) = query("SELECT args FROM jobs WHERE task = 'app.tasks.notifications.send_mail'")
     assert mail["to"] == "admin@example.com"
-    assert "disk on fire" in mail["text"]
+    assert "disk on fire" in words(mail["letter"])
 
 
 def test_a_warm_stop_lets_the_running_job_end(worker, celery_app):

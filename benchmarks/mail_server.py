@@ -1,0 +1,79 @@
+"""A mail server in a process of its own, which takes all mails and keeps none: `python -m benchmarks.mail_server KIND`.
+
+It prints its port, and on each line that it is sent how many mails it has taken so far. Of the two kinds, `aiosmtpd` is
+a whole server, and `sink` reads no more of SMTP than it must, so that it costs next to nothing.
+"""
+
+import asyncio
+import socket
+import sys
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+_END = b"\r\n.\r\n"
+_ANSWERS = {
+    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 SIZE 33554432\r\n",
+    b"DATA": b"354 Go on\r\n",
+    b"QUIT": b"221 Bye\r\n",
+}
+
+
+class _Counter:
+    """What has come."""
+
+    mails = 0
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's)
+        self.mails += 1
+        return "250 OK"
+
+
+class _Sink(asyncio.Protocol):
+    """A session that knows commands by their first letters, and where a message ends."""
+
+    def __init__(self, counter: _Counter) -> None:
+        self._counter = counter
+        self._is_message = False
+        self._read = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (what a stream has)
+        self._transport = transport
+        transport.write(b"220 sink ESMTP\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        # What is asked at once is answered at once.
+        answers = b""
+        at = 0
+        while True:
+            end = _END if self._is_message else b"\r\n"
+            ends = self._read.find(end, at)
+            if ends < 0:
+                break
+            command = b"" if self._is_message else bytes(self._read[at : at + 4]).upper()
+            at = ends + len(end)
+            if self._is_message:
+                self._counter.mails += 1
+            self._is_message = command == b"DATA"
+            answers += _ANSWERS.get(command, b"250 OK\r\n")
+        del self._read[:at]
+        self._transport.write(answers)
+
+
+async def _serve(kind: str) -> None:
+    counter = _Counter()
+    loop = asyncio.get_running_loop()
+
+    def session() -> asyncio.Protocol:
+        return _Sink(counter) if kind == "sink" else SMTP(counter, hostname="localhost", loop=loop)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await loop.create_server(session, sock=listener)
+        print(listener.getsockname()[1], flush=True)
+        while await loop.run_in_executor(None, sys.stdin.readline):
+            print(counter.mails, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1]))
