@@ -40,8 +40,12 @@ class Listener:
         wait_until(lambda: self.messages().count("WATCHDOG=1") >= before + number, timeout=60)
 
     def wait_for_hunger(self, seconds: float) -> None:
-        """Wait until systemd would kill: the watchdog was not fed for so long."""
-        wait_until(lambda: time.monotonic() - max(at for at, _, text in self.heard if text == "WATCHDOG=1") > seconds)
+        """Wait until systemd would kill: the watchdog was not fed for so long, or since it was said to be ready."""
+
+        def fed_at() -> float:
+            return max(at for at, _, text in self.heard if text.startswith(("READY=1", "WATCHDOG=1")))
+
+        wait_until(lambda: time.monotonic() - fed_at() > seconds)
 
 
 @contextmanager

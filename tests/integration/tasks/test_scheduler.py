@@ -14,6 +14,7 @@ from app.errors import BadInputError
 from app.jobs import tick
 from app.tasks.scheduler import LedgerScheduler, newest_due
 from tests import factories as make
+from tests.letters import words
 from tests.processes import start_beat
 from tests.waiting import wait_until
 
@@ -178,4 +179,4 @@ def test_a_task_that_fails_for_good_outside_the_ledger_is_mailed(worker, celery_
     ((mail,),) = query("SELECT args FROM jobs")
     assert mail["subject"] == "Task failed: tests.apps.scheduled.fail"
     # By its name, for secrets are known by theirs.
-    assert 'Arguments: {"why": "no luck"}' in mail["text"]
+    assert 'Arguments | {"why": "no luck"}' in words(mail["letter"])
