@@ -97,7 +97,7 @@ bench-market-data: .venv/.development ## A sync beside its token bucket, a backf
 bench-analytics: .venv/.development ## Risk figures beside empyrical's and beside a plain kernel (PORTFOLIOS=1000)
 	@$(python) -m benchmarks.analytics --portfolios $(or $(PORTFOLIOS),10000)
 
-bench-notifications: .venv/.development ## Mails that wait, sent beside what smtplib alone sends (SHARE=0.1)
+bench-notifications: .venv/.development ## Mails that wait beside what smtplib alone sends, and 100,000 alert rules (SHARE=0.1)
 	@$(python) -m benchmarks.notifications --share $(or $(SHARE),1)
 
 .PHONY: lock

@@ -3,7 +3,7 @@
 Drain: letters that wait as jobs are sent by a real worker of two processes, beside two processes that do nothing but
 `smtplib`'s `sendmail` of messages made beforehand, as large, over one connection each. Both talk to the same server, in
 turns, in one run. Two servers are tried: aiosmtpd, which takes its time as servers do, and a sink that takes next to
-none.
+none. Rules: 100,000 of them are looked at after a price sync, see `benchmarks.alerts`.
 """
 
 import argparse
@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import UnavailableError
-from benchmarks import processes
+from benchmarks import alerts, processes
 
 _RESULTS = Path(__file__).with_name("results") / "notifications.json"
 _STACK = "bench-notifications"
 _PROCESSES = 2
 _MAILS = 10_000
+_RULES = 100_000
 _ROUNDS = 2
 #: Asked for in one transaction.
 _TRANSACTION = 5_000
@@ -221,11 +222,23 @@ def _send(port: int, content: bytes, mails: int, barrier: Barrier) -> None:
         barrier.wait(_TIMEOUT_S)
 
 
+def _rules(share: float) -> dict[str, Any]:
+    """Return what looking at 100,000 alert rules takes after a price sync; see `benchmarks.alerts`."""
+    return alerts.measure(round(share * _RULES))
+
+
 #: Each by its name; what one measures is kept when another is measured alone.
-_PARTS: Final[Mapping[str, Callable[[float], dict[str, Any]]]] = {"drain": _drain}
+_PARTS: Final[Mapping[str, Callable[[float], dict[str, Any]]]] = {"drain": _drain, "rules": _rules}
 
 
 def _print(figures: dict[str, Any]) -> None:
+    if "rules_100k_s" in figures:
+        print(
+            f"{figures['rules']:,} rules after a price sync: {figures['rules_100k_s']} s,"
+            f" {figures['rules_100k_tenth_fires_s']} s if every tenth fires"
+        )
+    if "drain_per_s" not in figures:
+        return
     for suffix, server in (("", "aiosmtpd"), ("_sink", "sink")):
         print(
             f"{server:10} {figures[f'drain_per_s{suffix}']:>7} mails/s, smtplib alone"

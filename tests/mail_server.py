@@ -159,6 +159,13 @@ class _OnSocket(Controller):
         return self.loop.create_server(self._factory_invoker, sock=self._listener, ssl=self.ssl_context)
 
 
+async def _abort(connections: list[asyncio.Transport]) -> None:
+    for connection in connections:
+        connection.abort()
+    # What is lost is told to its session in the loop's next round.
+    await asyncio.sleep(0)
+
+
 @contextmanager
 def running_mail_server(
     tls: ssl.SSLContext | None = None, *, needs_login: bool = False, implicit_tls: bool = False
@@ -189,4 +196,6 @@ def running_mail_server(
         finally:
             # What this process keeps to it would be kept to nobody.
             close_connections()
+            # Workers keep theirs.
+            asyncio.run_coroutine_threadsafe(_abort(server.connections), controller.loop).result()
             controller.stop()

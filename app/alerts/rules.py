@@ -335,7 +335,7 @@ def _subscriber(session: Session, name: str, where: str, *, with_former: bool = 
         raise BadInputError(
             f"there is nobody called {name[:60]!r} who could be told",
             where=where,
-            hint="`python -m app notifications people list` shows who there is.",
+            hint="`python -m app notifications list` shows who there is.",
         )
     if not row.active and not with_former:
         raise BadInputError(f"{name!r} is not told anything any more", where=where)

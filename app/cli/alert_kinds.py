@@ -68,7 +68,7 @@ def per_cent(given: str | Decimal) -> Decimal:
     raise typer.BadParameter(f"{given[:50]!r} is no share such as 5%, with its sign.")
 
 
-_For = Annotated[str, typer.Option("--for", metavar="NAME", help="Who is told: `notifications people list`.")]
+_For = Annotated[str, typer.Option("--for", metavar="NAME", help="Who is told: `notifications list`.")]
 _Severity = Annotated[Severity, typer.Option("--severity", help="What is critical comes in quiet hours, too.")]
 _CoolDown = Annotated[
     timedelta,

@@ -28,7 +28,7 @@ def held(session):
             make.price(session, foreign, day, theirs, currency="EUR")
         add_rate(session, "USD", day, rate)
     bond = make.security(session, "BOND", asset_class="bond")
-    for day, price in ((DAYS[0], "98"), (DAYS[3], "98.5")):
+    for day, price in ((DAYS[0], "98"), (DAYS[3], "97.5")):
         make.price(session, bond, day, price)
     make.corporate_action(session, foreign, "split", FRIDAY, new_units=Decimal(2), old_units=Decimal(1))
     make.book(session, north, as_of=DAYS[0], positions={share: "100", foreign: "5", bond: "900"}, cash={"USD": "500"})
