@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from app.doctor import memory as memories
 from app.doctor.findings import Look
 from app.doctor.memory import Kind, Step, Trouble
-from app.errors import BadInputError, UnavailableError
+from app.errors import AppError, BadInputError
 from app.notifications import send_mail
 from app.settings import Settings
 
@@ -66,7 +66,7 @@ def alert(settings: Settings, looks: Sequence[Look], *, now: datetime) -> str:
             return _why_not(step)
     try:
         _send(settings, step, looks, now)
-    except UnavailableError:
+    except AppError:
         _remember(settings, step.after_failure)
         raise
     # After the mail: should this process end in between, the mail comes again, as the same one.

@@ -236,6 +236,9 @@ def test_the_servers_that_are_asked_over_tls_are_known(database, broker):
         )
     said = findings(done.stdout)["certificates"]
     assert f"alarm 127.0.0.1:{mail.port} ends in 5 days" in said
+    with running_mail_server(context, implicit_tls=True) as mail:
+        at_once = {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(mail.port), "EMAIL_USE_SSL": "true"}
+        assert told(**at_once)["certificates"].startswith(f"alarm 127.0.0.1:{mail.port} ends in 5 days")
     assert f"alarm 127.0.0.1:{redis_port} ends in 6 days" in said
     assert f"alarm 127.0.0.1:{database_port} ends in 6 days" in said
 
