@@ -26,7 +26,7 @@ def do_all(sent, failures):
                 "seconds": 60,
                 "idle_timeout": timedelta(seconds=60),
                 "max_attempts": 3,
-                "on_failure": lambda _session, job, fate, _error: failures.append((job.id, fate)),
+                "on_failure": lambda _session, job, fate, _error, _trace: failures.append((job.id, fate)),
                 "dont_retry": (HopelessError,),
                 "stop_at": (UnavailableError,),
                 **options,
