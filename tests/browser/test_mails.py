@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from app.notifications import Letter, Severity, Subscription
+from app.notifications import Letter, MailingList, Severity
 from app.notifications.mail import message
 from app.settings import Settings
 from tests.unit.notifications.letters import MARKUP, letter
@@ -29,7 +29,7 @@ def write_mail(folder: Path, told: Letter) -> Path:
         text="",
         message_id="<1@example.com>",
         letter=told,
-        subscription=Subscription("morning-report", "unsubscribe 42"),
+        mailing_list=MailingList("morning-report", "unsubscribe 42"),
     )
     mail = message_from_bytes(content, _class=EmailMessage, policy=email.policy.default)
     pictures = {part["Content-ID"].strip("<>"): part.get_content() for part in mail.walk() if part["Content-ID"]}
