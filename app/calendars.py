@@ -166,6 +166,24 @@ def business_day_numbers(calendar: str, first: date, last: date) -> Iterator[tup
         day += timedelta(days=1)
 
 
+def expected_as_of(calendar: str, frequency: Frequency, lag_days: int, *, ended: date, passed: date) -> date:
+    """Return the as-of date of the newest regular statement that is expected by now.
+
+    A cut-off may pass before its day has ended; what is due then is still no newer than what has ended.
+
+    Args:
+        calendar: the exchange.
+        frequency: of the statements.
+        lag_days: business days after a period's last day by which its statement must be here.
+        ended: the last ended business day.
+        passed: the last one whose cut-off has passed, see `last_cut_off_day`.
+
+    Raises:
+        BadInputError: as in `due_as_of`.
+    """
+    return due_as_of(calendar, frequency, lag_days, min(passed, add_business_days(calendar, ended, lag_days)))
+
+
 def due_as_of(calendar: str, frequency: Frequency, lag_days: int, last_day: date) -> date:
     """Return the as-of date of the newest regular statement that must be here once `last_day` has ended.
 

@@ -508,6 +508,11 @@ class Settings(BaseModel):
         return None if self.ecb_url == _OFF else self.ecb_url
 
     @property
+    def mail_domain(self) -> str:
+        """The domain of `SERVER_EMAIL`, in which mails and mailing lists have their names."""
+        return parseaddr(self.server_email)[1].rpartition("@")[2]
+
+    @property
     def mail_off_reason(self) -> str | None:
         """Why no mail is sent, for a person to read; None when mail is on."""
         for variable in ("EMAIL_HOST", "ADMIN_EMAIL", "SERVER_EMAIL"):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from app.calendars import add_business_days, due_as_of, last_cut_off_day, last_ended_business_day
+from app.calendars import expected_as_of, last_cut_off_day, last_ended_business_day
 from app.notifications import Category, Column, Letter, Section, Severity, Table, look_once, notify
 
 #: A file that came just before its time is loaded by the next look at the inbox, five minutes later.
@@ -76,11 +76,10 @@ def watch_statements(session: Session, *, now: datetime) -> int:
     its exchange's clock and business days.
     """
     missing: dict[tuple[str, date], list[Row[Any]]] = defaultdict(list)
+    moment = now - _LOADED_WITHIN
     for calendar, frequency, lag, cutoff in session.execute(_TERMS).all():
-        moment = now - _LOADED_WITHIN
-        ended = last_ended_business_day(calendar, moment)
-        last_day = min(last_cut_off_day(calendar, cutoff, moment), add_business_days(calendar, ended, lag))
-        due = due_as_of(calendar, frequency, lag, last_day)
+        ended, passed = last_ended_business_day(calendar, moment), last_cut_off_day(calendar, cutoff, moment)
+        due = expected_as_of(calendar, frequency, lag, ended=ended, passed=passed)
         if not look_once(session, f"statements:{calendar}:{frequency}:{lag}:{cutoff}:{due}"):
             continue
         terms = {"calendar": calendar, "frequency": frequency, "lag": lag, "cutoff": cutoff, "due": due}

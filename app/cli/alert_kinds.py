@@ -6,31 +6,21 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from app.cli.durations import duration
 from app.cli.numbers import positive
+from app.cli.severities import Severity
 from app.cli.terminal import cell, output
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="add",
     help="Have somebody told of something, once each time that it comes true.",
     no_args_is_help=True,
 )
-
-
-class Severity(StrEnum):
-    """How much it matters."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 class Direction(StrEnum):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from app.cli.severities import Severity
 from app.cli.terminal import cell, output, plain_table
 from app.errors import BadInputError
 
@@ -26,14 +27,6 @@ class About(StrEnum):
     PRICES = "prices"
     ALERTS = "alerts"
     OPERATIONS = "operations"
-
-
-class Least(StrEnum):
-    """What matters less is not told."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Somebody, by the name that `notifications list` shows.")]
@@ -83,7 +76,7 @@ def _wishes(each: "SubscriberView") -> Text:
         return Text("nothing, for they are not active", style="dim")
     lines = [
         f"{wish.category} by {cell(wish.channel)}"
-        + (f" from {wish.least_severity}" if wish.least_severity != Least.INFO else "")
+        + (f" from {wish.least_severity}" if wish.least_severity != Severity.INFO else "")
         + (", as a digest" if wish.delivery == "digest" else "")
         for wish in each.subscriptions
     ]
@@ -140,19 +133,20 @@ def subscribe(
     category: _Category,
     *,
     channel: Annotated[str, typer.Option(help="mail, or a name in NOTIFICATION_CHANNELS.")] = "mail",
-    least: Annotated[Least, typer.Option("--from", help="What matters less is not told.")] = Least.INFO,
+    least: Annotated[Severity, typer.Option("--from", help="What matters less is not told.")] = Severity.INFO,
     digest: Annotated[
         bool, typer.Option("--digest", help="Once a day, all in one; what is critical comes at once.")
     ] = False,
 ) -> None:
     """Have somebody told of a category; the same again replaces what was wished."""
     from app.database import session_scope
-    from app.notifications import Category, Severity
+    from app.notifications import Category
+    from app.notifications import Severity as Matters
     from app.notifications import subscribe as add_subscription
 
     with session_scope() as session:
         add_subscription(
-            session, name, Category(category), channel=channel, least_severity=Severity(least), digest=digest
+            session, name, Category(category), channel=channel, least_severity=Matters(least.value), digest=digest
         )
     output().print(Text(f"{name} is told of {category} by {channel}."))
 

@@ -93,13 +93,12 @@ def _why_not(step: Step) -> str:
 
 
 def _send(settings: Settings, step: Step, looks: Sequence[Look], now: datetime) -> None:
-    domain = settings.server_email.rpartition("@")[2].rstrip(">")
     send_mail(
         settings,
         to=settings.admin_email,
         subject=_subject(step),
         text=_text(step, looks, now, settings),
-        message_id=f"<doctor.{step.name}.{socket.gethostname()}@{domain}>",
+        message_id=f"<doctor.{step.name}.{socket.gethostname()}@{settings.mail_domain}>",
     )
 
 

@@ -8,10 +8,9 @@ from app.jobs import has_tick, last_ticks, longest_waiting, parked_jobs
 from app.notifications import count_unsure_mails
 from app.reconciliation import last_run_of_all_ended_at
 from app.settings import Settings
+from app.tasks.celery_app import NIGHTLY_RUN
 from app.tasks.health import answering_workers, due_times
 from app.tasks.refusals import refusals
-
-NIGHTLY_RUN = "reconcile-accounts-daily"
 
 #: Beat looks once a second; one that restarts, or waits for a server that is back, is well within it.
 _BEAT_GRACE = timedelta(minutes=2)

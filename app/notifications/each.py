@@ -1,18 +1,17 @@
-"""Telling many people something of their own at once: as `notify` does for one, in few statements."""
+"""Telling many people something of their own at once: as `notify` tells all the same, in few statements."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.jobs import enqueue_many
-from app.notifications.letters import Letter, Severity
-from app.notifications.models import DigestEntry, Subscriber, Subscription
-from app.notifications.outbox import MAIL, Category, message_of, next_digest, quiet_until
+from app.notifications.letters import Letter
+from app.notifications.models import Subscriber, Subscription
+from app.notifications.outbox import MAIL, Category, Telling, is_wanted, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +48,18 @@ def notify_each(session: Session, *, category: Category, letters: Mapping[int, O
         .order_by(Subscription.channel)
     ):
         channels.setdefault(subscription.subscriber_id, []).append(subscription)
-    entries = []
-    jobs: dict[tuple[str, datetime | None], dict[str, dict[str, Any]]] = {}
-    for person in sorted(people, key=lambda person: person.id):
-        letter, notice_id = letters[person.id].letter, notices[person.id]
-        is_critical = letter.severity is Severity.CRITICAL
-        quiet = None if is_critical else quiet_until(person, now)
-        for how in channels.get(person.id, [Subscription(channel=MAIL, delivery="now", least_severity="info")]):
-            if letter.severity.rank < Severity(how.least_severity).rank:
-                continue
-            if how.delivery == "digest" and not is_critical:
-                entry = {"notice_id": notice_id, "subscriber_id": person.id, "channel": how.channel}
-                entries.append({**entry, "due_at": next_digest(person, now)})
-                continue
-            key = f"notice:{notice_id}:{person.id}"
-            message = message_of(
-                key,
-                letter,
-                channel=how.channel,
-                subscriber=person,
-                category=category,
-                written=written[person.id],
-            )
-            if message is not None:
-                jobs.setdefault((message.task, quiet), {})[message.key] = message.args
-    if entries:
-        session.execute(insert(DigestEntry), entries)
-    for (task, due_at), of_task in jobs.items():
-        enqueue_many(session, task, of_task, due_at=due_at)
+    tellings = (
+        Telling(notices[person.id], person, how, letters[person.id].letter, written[person.id])
+        for person in sorted(people, key=lambda person: person.id)
+        for how in channels.get(person.id, [_BY_MAIL])
+        if is_wanted(how, letters[person.id].letter)
+    )
+    tell(session, category, tellings, now=now)
     return notices
 
+
+#: How people are told who did not say.
+_BY_MAIL: Final = Subscription(channel=MAIL, delivery="now", least_severity="info")
 
 _NOTICES: Final = text(
     """

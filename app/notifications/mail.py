@@ -117,7 +117,7 @@ def message(
     """Return a mail as it goes to the server, but for what SMTP does to it; arguments and errors as of `send_mail`."""
     if not _MESSAGE_ID.fullmatch(message_id):
         raise BadInputError(f"{message_id!r:.200} is no Message-ID", where="mail", hint="One is <id@domain>.")
-    domain = checked_address(settings.server_email, "SERVER_EMAIL")[1].rpartition("@")[2]
+    domain = settings.mail_domain
     headers = {
         "From": formataddr(checked_address(settings.server_email, "SERVER_EMAIL")),
         "To": formataddr(checked_address(to, "to")),

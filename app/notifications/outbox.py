@@ -1,7 +1,7 @@
 """Telling those who are to be told: each mail and each message is a job, in the transaction of what it tells of."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from email.utils import make_msgid
@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.orm import Session
 
-from app.jobs import enqueue
+from app.jobs import enqueue, enqueue_many
 from app.notifications.letters import Letter, Severity
 from app.notifications.mail import MailingList, checked_address
 from app.notifications.models import DigestEntry, Look, Notice, Subscriber, Subscription, TaskFailure
@@ -36,18 +36,12 @@ class Category(StrEnum):
 
 
 def notify(
-    session: Session,
-    *,
-    key: str,
-    category: Category,
-    letter: Letter,
-    now: datetime | None = None,
-    only: Collection[int] | None = None,
+    session: Session, *, key: str, category: Category, letter: Letter, now: datetime | None = None
 ) -> int | None:
     """Tell whoever subscribed to it; one notice a key.
 
     What is told now waits for the end of a reader's quiet hours, unless it is critical. `ADMIN_EMAIL` is told of
-    operations, and of what nobody subscribed to.
+    operations, and of what nobody subscribed to. What concerns some alone is told by `notify_each`.
 
     Args:
         session: the transaction of what it tells of.
@@ -55,46 +49,79 @@ def notify(
         category: who is told.
         letter: what there is to tell.
         now: the time; the clock's if left out.
-        only: ids of the subscribers whom it concerns, who are told whether or not they subscribed; by mail, where their
-            subscriptions name no other channel.
 
     Returns:
         The id of the notice; None if there is one of that key.
     """
+    written = letter.as_json()
     notice_id = session.execute(
         insert_or_not(Notice)
-        .values(key=key, category=category, letter=letter.as_json())
+        .values(key=key, category=category, letter=written)
         .on_conflict_do_nothing()
         .returning(Notice.id)
     ).scalar_one_or_none()
     if notice_id is None:
         return None
-    now = now or datetime.now(UTC)
-    told = _told(session, category, letter.severity, only)
-    for subscriber, channel, delivery in told:
-        if delivery == "digest" and letter.severity is not Severity.CRITICAL:
-            session.execute(
-                insert(DigestEntry).values(
-                    notice_id=notice_id,
-                    subscriber_id=subscriber.id,
-                    channel=channel,
-                    due_at=next_digest(subscriber, now),
-                )
-            )
-            continue
-        send(
-            session,
-            f"notice:{notice_id}:{subscriber.id}",
-            letter,
-            channel=channel,
-            subscriber=subscriber,
-            category=category,
-            due_at=None if letter.severity is Severity.CRITICAL else quiet_until(subscriber, now),
-        )
+    subscribed = (
+        select(Subscriber, Subscription)
+        .join(Subscription, Subscription.subscriber_id == Subscriber.id)
+        .where(Subscriber.active, Subscription.category == category)
+        .order_by(Subscriber.id, Subscription.channel)
+    )
+    told = [
+        Telling(notice_id, person, how, letter, written)
+        for person, how in session.execute(subscribed)
+        if is_wanted(how, letter)
+    ]
+    tell(session, category, told, now=now or datetime.now(UTC))
     is_for_admin = category is Category.OPERATIONS or not told
-    if only is None and is_for_admin and get_settings().admin_email not in {each.address for each, *_ in told}:
+    if is_for_admin and get_settings().admin_email not in {each.person.address for each in told}:
         send(session, f"notice:{notice_id}", letter, channel=MAIL, subscriber=None, category=category)
     return notice_id
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A notice that somebody gets by one of the ways that they chose."""
+
+    notice_id: int
+    person: Subscriber
+    how: Subscription
+    letter: Letter
+    #: The letter as JSON.
+    written: dict[str, Any]
+
+
+def is_wanted(how: Subscription, letter: Letter) -> bool:
+    """Whether a letter matters enough to who subscribed so."""
+    return letter.severity.rank >= Severity(how.least_severity).rank
+
+
+def tell(session: Session, category: Category, tellings: Iterable[Telling], *, now: datetime) -> None:
+    """Ask for the messages of people and for the entries of their digests, in few statements."""
+    entries: list[dict[str, Any]] = []
+    jobs: dict[tuple[str, datetime | None], dict[str, dict[str, Any]]] = {}
+    for each in tellings:
+        is_critical = each.letter.severity is Severity.CRITICAL
+        if each.how.delivery == "digest" and not is_critical:
+            entry = {"notice_id": each.notice_id, "subscriber_id": each.person.id, "channel": each.how.channel}
+            entries.append({**entry, "due_at": next_digest(each.person, now)})
+            continue
+        message = message_of(
+            f"notice:{each.notice_id}:{each.person.id}",
+            each.letter,
+            channel=each.how.channel,
+            subscriber=each.person,
+            category=category,
+            written=each.written,
+        )
+        if message is not None:
+            due_at = None if is_critical else quiet_until(each.person, now)
+            jobs.setdefault((message.task, due_at), {})[message.key] = message.args
+    if entries:
+        session.execute(insert(DigestEntry), entries)
+    for (task, due_at), of_task in jobs.items():
+        enqueue_many(session, task, of_task, due_at=due_at)
 
 
 def send(
@@ -105,7 +132,6 @@ def send(
     channel: str,
     subscriber: Subscriber | None,
     category: Category,
-    due_at: datetime | None = None,
 ) -> None:
     """Ask for the job of one message; to `ADMIN_EMAIL`, where no subscriber is named.
 
@@ -113,7 +139,7 @@ def send(
     """
     message = message_of(key, letter, channel=channel, subscriber=subscriber, category=category)
     if message is not None:
-        enqueue(session, message.task, message.key, message.args, due_at=due_at)
+        enqueue(session, message.task, message.key, message.args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +192,7 @@ def mail_args(
         "to": to,
         "subject": letter.subject,
         "text": "",
-        "message_id": make_msgid(domain=get_settings().server_email.rpartition("@")[2].rstrip(">")),
+        "message_id": make_msgid(domain=get_settings().mail_domain),
         "letter": written or letter.as_json(),
     }
     return args if mailing_list is None else {**args, "unsubscribe": mailing_list.as_json()}
@@ -181,31 +207,6 @@ def count_unsure_mails(session: Session) -> int:
 _COUNT_UNSURE = text(
     "SELECT count(*) FROM jobs WHERE state = 'done' AND task = :task AND result ->> 'sent_again_unsure' = 'true'"
 )
-
-
-def _told(
-    session: Session, category: Category, severity: Severity, only: Collection[int] | None
-) -> Sequence[tuple[Subscriber, str, str]]:
-    """Return who is told, by which channel, and whether now or in a digest."""
-    subscribed = (
-        select(Subscriber, Subscription.channel, Subscription.delivery, Subscription.least_severity)
-        .join(Subscription, Subscription.subscriber_id == Subscriber.id)
-        .where(Subscriber.active, Subscription.category == category)
-        .order_by(Subscriber.id, Subscription.channel)
-    )
-    if only is not None:
-        subscribed = subscribed.where(Subscriber.id.in_(only))
-    rows = session.execute(subscribed).all()
-    told = [
-        (subscriber, channel, delivery)
-        for subscriber, channel, delivery, least in rows
-        if severity.rank >= Severity(least).rank
-    ]
-    if only is not None:
-        known = {subscriber.id for subscriber, *_ in rows}
-        others = select(Subscriber).where(Subscriber.active, Subscriber.id.in_(set(only) - known))
-        told += [(subscriber, MAIL, "now") for subscriber in session.scalars(others)]
-    return told
 
 
 def quiet_until(subscriber: Subscriber, now: datetime) -> datetime | None:

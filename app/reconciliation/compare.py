@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.calendars import add_business_days, business_day_on_or_before, due_as_of
+from app.calendars import add_business_days, business_day_on_or_before, expected_as_of
 from app.reconciliation.business_days import write_business_days
 from app.reconciliation.explain import PATIENCE_DAYS, explain_differences
 from app.reconciliation.matching import match_transactions
@@ -130,10 +130,9 @@ def _due(
         if frequency is None:
             continue
         for calendar, day in days.items():
-            # A cut-off may pass before its day has ended; what is due then is still no newer than what is looked at.
             passed = last_days.get(cutoff_key(calendar, cutoff), day)
-            last_day = min(passed, add_business_days(calendar, day, lag_days))
-            due.append((calendar, frequency, lag_days, cutoff, due_as_of(calendar, frequency, lag_days, last_day)))
+            expected = expected_as_of(calendar, frequency, lag_days, ended=day, passed=passed)
+            due.append((calendar, frequency, lag_days, cutoff, expected))
     return _columns(due, "due_calendars", "due_frequencies", "due_lags", "due_cutoffs", "due_days")
 
 

@@ -111,10 +111,13 @@ app.conf.update(
     beat_enable_remote_control=True,
 )
 
+#: The schedule of the reconciliation of all accounts, which is watched: see `app.doctor` and `app.alerts`.
+NIGHTLY_RUN = "reconcile-accounts-daily"
+
 #: `expires`, in seconds, is how long after its due time an entry is still worth doing: a time missed while no beat
 #: ran is made up once within it. Without `expires` it is the interval itself, or an hour for a crontab.
 app.conf.beat_schedule = {
-    "reconcile-accounts-daily": {
+    NIGHTLY_RUN: {
         "task": "app.tasks.reconciliation.reconcile_all_accounts",
         "schedule": crontab(hour=1, minute=0),
         "options": {"expires": 20 * 3600},

@@ -25,6 +25,7 @@ from app.notifications import (
 from app.reports import morning_letter
 from app.settings import get_settings
 from app.tasks.base import JobTask, job_task
+from app.tasks.celery_app import NIGHTLY_RUN
 from app.tasks.receipts import Known, look_ahead, look_up, note_offered, note_refused, note_taken
 
 
@@ -67,8 +68,7 @@ def send_mail(
         the mail and got no answer.
     """
     settings = get_settings()
-    domain = settings.server_email.rpartition("@")[2].rstrip(">")
-    message_id = message_id or f"<{self.request.id or uuid4()}@{domain}>"
+    message_id = message_id or f"<{self.request.id or uuid4()}@{settings.mail_domain}>"
     known = look_up(message_id)
     unsure = known in (Known.OFFERED, Known.TAKEN_PERHAPS_TWICE)
     if known in (Known.NOTHING, Known.OFFERED):
@@ -135,7 +135,7 @@ def send_due(session: Session) -> dict[str, Any]:
         "failures": tell_repeated_failures(session),
         "late": watch_run(
             session,
-            schedule="reconcile-accounts-daily",
+            schedule=NIGHTLY_RUN,
             late_after=timedelta(seconds=get_settings().reconciliation_deadline_s),
             now=now,
         ),

@@ -160,7 +160,7 @@ class _Notes:
     def _send(self, *commands: tuple[Any, ...]) -> None:
         try:
             # A check would read an answer that is another's.
-            self._connection.send_packed_command([b"".join(map(_packed, commands))], check_health=False)
+            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         except (RedisError, OSError):
             self._hang_up()
             raise
@@ -169,12 +169,6 @@ class _Notes:
     def _hang_up(self) -> None:
         self._connection.disconnect()
         self._unread = 0
-
-
-def _packed(command: Sequence[str | bytes | int]) -> bytes:
-    """Return a command in Redis's protocol, in less time than redis-py takes for one of any kind."""
-    words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
 def _notes() -> _Notes:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from app.jobs.models import Job
-from app.notifications import Category, Letter, Own, Severity, notify, notify_each
+from app.notifications import Category, Letter, Own, Severity, notify_each
 from app.notifications.models import DigestEntry, Subscription
 from app.settings import get_settings
 from tests import factories as make
@@ -67,7 +67,8 @@ def test_it_is_as_telling_each_by_itself(session, people, severity):
     for model in (DigestEntry, Job):
         session.execute(model.__table__.delete())
     for person_id, own in letters.items():
-        notify(session, key=f"again:{own.key}", category=Category.ALERTS, letter=own.letter, now=NOW, only=[person_id])
+        again = {person_id: Own(f"again:{own.key}", own.letter)}
+        notify_each(session, category=Category.ALERTS, letters=again, now=NOW)
     assert asked(session) == at_once
     assert at_once[0] or at_once[1]
 

@@ -11,12 +11,14 @@ from app.errors import BadInputError
 from app.notifications import (
     Category,
     Letter,
+    Own,
     Section,
     Severity,
     add_subscriber,
     change_subscriber,
     list_subscribers,
     notify,
+    notify_each,
     prune_notices,
     send_digests,
     subscribe,
@@ -47,8 +49,8 @@ def letter(severity: Severity = Severity.INFO, subject: str = "Something happene
     return Letter(subject=subject, lead=f"{subject}, indeed.", severity=severity)
 
 
-def tell(session, key: str = "it", *, category: Category = Category.PRICES, now=NOON, only=None, **values):
-    return notify(session, key=key, category=category, letter=letter(**values), now=now, only=only)
+def tell(session, key: str = "it", *, category: Category = Category.PRICES, now=NOON, **values):
+    return notify(session, key=key, category=category, letter=letter(**values), now=now)
 
 
 def mails(session):
@@ -120,7 +122,8 @@ def test_whom_it_concerns_is_told_without_a_subscription_and_nobody_else(session
     add_subscriber(session, "cyd", "cyd@example.com")
     subscribe(session, "bob", Category.ALERTS, channel="desk")
     subscribe(session, "cyd", Category.ALERTS)
-    tell(session, category=Category.ALERTS, only=[ann, bob])
+    own = {person: Own(f"it:{person}", letter()) for person in (ann, bob)}
+    notify_each(session, category=Category.ALERTS, letters=own, now=NOON)
     assert sorted(told(session)) == ["ann@example.com", "desk"]
 
 
@@ -128,7 +131,7 @@ def test_who_is_not_active_is_told_nothing(session):
     ann = add_subscriber(session, "ann", "ann@example.com")
     subscribe(session, "ann", Category.PRICES)
     change_subscriber(session, "ann", active=False)
-    tell(session, only=[ann])
+    notify_each(session, category=Category.PRICES, letters={ann: Own("own", letter())}, now=NOON)
     assert told(session) == []
     tell(session, "for all")
     assert told(session) == ["admin@example.com"]
