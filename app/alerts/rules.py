@@ -17,6 +17,7 @@ from app.database import storable
 from app.errors import BadInputError
 from app.notifications import Severity
 from app.people import Person
+from app.performance import find_portfolio
 
 _LARGEST: Final = Decimal("1e18")
 #: Business days; and a share, which is that of a portfolio that owes.
@@ -354,30 +355,19 @@ def _id(session: Session, table: str, what: str, code: str) -> int:
 
 
 def _portfolio(session: Session, code: str) -> int:
-    found = session.scalar(_PORTFOLIO, {"code": code})
-    if found is None:
+    try:
+        return find_portfolio(session, code).portfolio_id
+    except BadInputError:
         raise BadInputError(
             "there is no account with figures and no group of this code",
             where=code[:60],
             hint="Workers make an account's portfolio after the next sync or reconciliation;"
             " `python -m app performance groups list` shows the groups.",
-        )
-    return int(found)
+        ) from None
 
 
 #: So that two people who add the same rule at once are told the same as one after the other.
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtext('value-partner alert rules'))")
-
-_PORTFOLIO: Final = text(
-    """
-    SELECT p.id
-    FROM portfolios AS p
-    LEFT JOIN accounts AS a ON a.id = p.account_id
-    WHERE coalesce(a.code, p.code) = :code
-    ORDER BY p.account_id NULLS LAST
-    LIMIT 1
-    """
-)
 
 _NAMES: Final = """
     LEFT JOIN securities AS s ON s.id = r.security_id

@@ -9,6 +9,7 @@ from app.performance.attribution import (
     attribute_by_currency,
 )
 from app.performance.history import Benchmark, History, portfolio_history
+from app.performance.lookup import FoundPortfolio, find_portfolio
 from app.performance.lots import Gains, OpenLot, PortfolioLots, PositionLots, Sale, portfolio_lots
 from app.performance.metrics import compute_metrics
 from app.performance.parts import Breakdown, Part, PartsBy, break_down, break_down_by_each
@@ -32,6 +33,7 @@ __all__ = [
     "CurrencyView",
     "DoubtView",
     "Due",
+    "FoundPortfolio",
     "Gains",
     "GroupView",
     "History",
@@ -51,6 +53,7 @@ __all__ = [
     "break_down",
     "break_down_by_each",
     "compute_metrics",
+    "find_portfolio",
     "join_group",
     "leave_group",
     "list_groups",
