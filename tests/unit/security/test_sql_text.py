@@ -15,6 +15,7 @@ TAKES_TARGET = {"copy_into", "copy_rows"}
 
 #: Files that put SQL together, each with what it puts there: none of it comes from outside.
 EXCEPTIONS = {
+    "app/alerts/": "queries, conditions and names of tables that stand in the same package",
     "app/book/import_sql.py": "names of tables and columns of app/book/tables.py",
     "app/book/importer.py": "the same; a file's column that is not among them is refused before",
     "app/book/instruments.py": "queries that several statements of the file have in common",
