@@ -26,6 +26,7 @@ _MOST_DOUBTS = 20
 app.command()(lots)
 app.add_typer(performance_groups.app)
 app.command()(performance_groups.benchmark)
+app.command()(performance_groups.model)
 app.command()(performance_parts.parts)
 app.command()(performance_parts.attribution)
 app.command(name="currency-attribution")(performance_parts.currency_attribution)

@@ -1,4 +1,4 @@
-"""`python -m app performance groups` and `benchmark`: which accounts have figures together, and beside what."""
+"""`python -m app performance groups`, `benchmark` and `model`: who has figures together, and beside what."""
 
 # ruff: noqa: PLC0415 (commands import what they work with when they run: see app.cli)
 
@@ -137,6 +137,31 @@ def benchmark(
         is_new = set_benchmark(session, code, security)
         job_id = _value(session) if is_new else None
     output().print(cell(f"{code} is compared with {security or 'nothing'}{'' if is_new else ', as before'}."))
+    _tell(job_id)
+
+
+def model(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="The account, or the group.")],
+    against: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Another account or group.", show_default=False)
+    ] = None,
+    *,
+    is_none: Annotated[bool, typer.Option("--none", help="Explain it against nothing.")] = False,
+) -> None:
+    """Say against which portfolio the return of an account or a group is explained each night."""
+    from app.database import session_scope
+    from app.performance import set_model
+
+    if is_none == (against is not None):
+        raise BadInputError(
+            "say what it is to be explained against",
+            where=code[:60],
+            hint="Name another account or group, or say --none: one of the two.",
+        )
+    with session_scope() as session:
+        is_new = set_model(session, code, against)
+        job_id = _value(session) if is_new else None
+    output().print(cell(f"{code} is explained against {against or 'nothing'}{'' if is_new else ', as before'}."))
     _tell(job_id)
 
 

@@ -50,7 +50,10 @@ class Linked(StrEnum):
 
 _Code = Annotated[str, typer.Argument(help="The account, or the group.", show_default=False)]
 _Against = Annotated[
-    str, typer.Option(metavar="CODE", help="The account or group that it is compared with.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="CODE", help="The account or group that it is compared with; its model if left out.", show_default=False
+    ),
 ]
 _Since = Annotated[Span, typer.Option(help="Since when.")]
 _Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
@@ -69,7 +72,8 @@ def parts(
     with session_scope() as session:
         found = break_down(session, code, by=PartsBy(by), span=span)
     if is_json:
-        typer.echo(dumps(asdict(found), default=str, indent=2))
+        sums = {name: getattr(found, name) for name in ("value", "gain", "fx_gain", "net_return")}
+        typer.echo(dumps({**asdict(found), **sums}, default=str, indent=2))
     else:
         _print_parts(found)
 
@@ -77,7 +81,7 @@ def parts(
 def attribution(
     code: _Code,
     *,
-    against: _Against,
+    against: _Against = None,
     span: _Since = Span.ALL,
     method: Annotated[Method, typer.Option(help="What an allocation is measured against.")] = Method.BRINSON_FACHLER,
     linking: Annotated[Linked, typer.Option(help="How days become the span.")] = Linked.CARINO,
@@ -100,7 +104,7 @@ def attribution(
 def currency_attribution(
     code: _Code,
     *,
-    against: _Against,
+    against: _Against = None,
     span: _Since = Span.ALL,
     is_json: _Json = False,
 ) -> None:

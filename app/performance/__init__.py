@@ -8,11 +8,14 @@ from app.performance.attribution import (
     attribute,
     attribute_by_currency,
 )
+from app.performance.explained import Explained, GainView, read_explained
+from app.performance.explanations import explain_portfolios
 from app.performance.history import Benchmark, History, portfolio_history
 from app.performance.lookup import FoundPortfolio, find_portfolio
 from app.performance.lots import Gains, OpenLot, PortfolioLots, PositionLots, Sale, portfolio_lots
 from app.performance.metrics import compute_metrics
-from app.performance.parts import Breakdown, Part, PartsBy, break_down, break_down_by_each
+from app.performance.part_days import PartsBy
+from app.performance.parts import Breakdown, Part, break_down
 from app.performance.plan import Due, Valued, plan_valuation, value_due_accounts, value_due_groups
 from app.performance.portfolios import (
     GroupView,
@@ -22,6 +25,7 @@ from app.performance.portfolios import (
     list_groups,
     remove_member,
     set_benchmark,
+    set_model,
 )
 from app.performance.views import DoubtView, PortfolioView, SpanView, show_portfolio
 
@@ -33,7 +37,9 @@ __all__ = [
     "CurrencyView",
     "DoubtView",
     "Due",
+    "Explained",
     "FoundPortfolio",
+    "GainView",
     "Gains",
     "GroupView",
     "History",
@@ -51,8 +57,8 @@ __all__ = [
     "attribute",
     "attribute_by_currency",
     "break_down",
-    "break_down_by_each",
     "compute_metrics",
+    "explain_portfolios",
     "find_portfolio",
     "join_group",
     "leave_group",
@@ -60,8 +66,10 @@ __all__ = [
     "plan_valuation",
     "portfolio_history",
     "portfolio_lots",
+    "read_explained",
     "remove_member",
     "set_benchmark",
+    "set_model",
     "show_portfolio",
     "value_due_accounts",
     "value_due_groups",

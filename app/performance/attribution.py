@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,11 @@ from app.analytics import (
 )
 from app.errors import BadInputError
 from app.performance.loading import load_rates
-from app.performance.parts import CASH, PartDays, PartsBy, Subject, find_subject, part_days
+from app.performance.lookup import FoundPortfolio, find_portfolio, find_span, portfolios_of
+from app.performance.part_days import CASH, PartDays, PartsBy, Subject, part_days
 
 Floats = NDArray[np.float64]
+_View = TypeVar("_View")
 
 #: With less of it than this share the return of cash is no figure: a fee of a day would be a multiple of it.
 _LEAST: Final = 0.005
@@ -94,7 +96,7 @@ class CurrencyView:
 def attribute(
     session: Session,
     code: str,
-    against: str,
+    against: str | None = None,
     *,
     span: str = "all",
     method: AttributionMethod = AttributionMethod.BRINSON_FACHLER,
@@ -109,22 +111,47 @@ def attribute(
     Args:
         session: a transaction.
         code: of the portfolio.
-        against: of the one that it is compared with.
+        against: of the one that it is compared with; its model if left out.
         span: of which the first has figures: ytd, 1y, 3y, 5y or all.
         method: what an allocation is measured against.
         linking: how days become the span.
 
     Raises:
-        BadInputError: there is no such portfolio; the other one began later; or a day's return is not defined.
+        BadInputError: there is no such portfolio; it has no model; the other one began later; or a day's return is not
+            defined.
     """
     subject, other = _subjects(session, code, against, span)
-    ours, theirs = (_Segments(_days(session, each, PartsBy.ASSET_CLASS), CASH) for each in (subject, other))
+    days = [part_days(session, [each], [PartsBy.ASSET_CLASS])[0][0] for each in (subject, other)]
+    return _must_be_known(subject, other, attribution_of(subject, other, *days, method=method, linking=linking))
+
+
+def attribution_of(
+    subject: Subject,
+    other: Subject,
+    days: PartDays,
+    other_days: PartDays,
+    *,
+    method: AttributionMethod = AttributionMethod.BRINSON_FACHLER,
+    linking: Linking = Linking.CARINO,
+) -> AttributionView | None:
+    """Return the same from the days of asset classes; None where a day's return is not defined or not known.
+
+    Args:
+        subject: the portfolio.
+        other: what it is compared with.
+        days: those of the portfolio.
+        other_days: the same days of the other one, in the same currency.
+        method: as of `attribute`.
+        linking: as of `attribute`.
+    """
+    ours, theirs = _Segments(days, CASH), _Segments(other_days, CASH)
     labels = _labels(ours, theirs, CASH)
     weights, returns = ours.by(labels)
     weights_b, returns_b = theirs.by(labels)
     net, against_net = ours.total, theirs.total
     found = attribute_returns(weights, returns, weights_b, returns_b, method=method, linking=linking)
-    _must_be_known(code, against, net, against_net, found.portfolio_return, found.benchmark_return)
+    if not np.isfinite([net, against_net, found.portfolio_return, found.benchmark_return]).all():
+        return None
     effects = [
         effect.sum(axis=0) for effect in (found.linked.allocation, found.linked.selection, found.linked.interaction)
     ]
@@ -147,7 +174,9 @@ def attribute(
     )
 
 
-def attribute_by_currency(session: Session, code: str, against: str, *, span: str = "all") -> CurrencyView:
+def attribute_by_currency(
+    session: Session, code: str, against: str | None = None, *, span: str = "all"
+) -> CurrencyView:
     """Explain the difference to another account or group by markets and by currencies, after Karnosky and Singer.
 
     A currency's market is all that is quoted in it, its cash included, and its return in the currency is what is left
@@ -158,18 +187,25 @@ def attribute_by_currency(session: Session, code: str, against: str, *, span: st
     Args:
         session: a transaction.
         code: of the portfolio.
-        against: of the one that it is compared with.
+        against: of the one that it is compared with; its model if left out.
         span: of which the first has figures: ytd, 1y, 3y, 5y or all.
 
     Raises:
         BadInputError: as `attribute`.
     """
     subject, other = _subjects(session, code, against, span)
+    days = [part_days(session, [each], [PartsBy.CURRENCY])[0][0] for each in (subject, other)]
+    return _must_be_known(subject, other, currency_attribution_of(session, subject, other, *days))
+
+
+def currency_attribution_of(
+    session: Session, subject: Subject, other: Subject, days: PartDays, other_days: PartDays
+) -> CurrencyView | None:
+    """Return the same from the days of currencies; as `attribution_of`."""
     own = subject.currency
-    of_days = [_days(session, each, PartsBy.CURRENCY) for each in (subject, other)]
-    ours, theirs = (_Segments(days, own) for days in of_days)
+    ours, theirs = _Segments(days, own), _Segments(other_days, own)
     labels = _labels(ours, theirs, own)
-    rates = load_rates(session, labels, of_days[0].days.tolist(), own)
+    rates = load_rates(session, labels, days.days.tolist(), own)
     moves = (rates[:, 1:] / rates[:, :-1] - 1).T
     weights, returns = ours.by(labels)
     weights_b, returns_b = theirs.by(labels)
@@ -180,7 +216,8 @@ def attribute_by_currency(session: Session, code: str, against: str, *, span: st
     log_return, against_log_return = (
         float(logs.sum()) for logs in (found.portfolio_log_return, found.benchmark_log_return)
     )
-    _must_be_known(code, against, log_return, against_log_return)
+    if not np.isfinite([log_return, against_log_return]).all():
+        return None
     effects = [
         effect.sum(axis=0) for effect in (found.market_allocation, found.security_selection, found.currency_allocation)
     ]
@@ -199,15 +236,25 @@ def attribute_by_currency(session: Session, code: str, against: str, *, span: st
     )
 
 
-def _subjects(session: Session, code: str, against: str, span: str) -> tuple[Subject, Subject]:
+def _subjects(session: Session, code: str, against: str | None, span: str) -> tuple[Subject, Subject]:
     """Return both, in the currency and over the business days of the first."""
-    subject = find_subject(session, code, span)
-    other = find_subject(session, against, "all")
+    portfolio = find_portfolio(session, code)
+    if against is not None:
+        model = find_portfolio(session, against)
+    elif portfolio.model_id is not None:
+        (model,) = portfolios_of(session, [portfolio.model_id])
+    else:
+        raise BadInputError(
+            "it has no model",
+            where=code[:60],
+            hint="Name what it is compared with (--against), or give it a model: `python -m app performance model`.",
+        )
+    subject, other = _subject(session, portfolio, span), _subject(session, model, "all")
     if other.first_day > subject.first_day or other.as_of < subject.as_of:
         raise BadInputError(
             f"it has values from {other.first_day} to {other.as_of}, and not over all of {subject.first_day} to"
             f" {subject.as_of}",
-            where=against[:60],
+            where=model.code[:60],
             hint="Choose a shorter --span.",
         )
     return subject, replace(
@@ -215,18 +262,18 @@ def _subjects(session: Session, code: str, against: str, span: str) -> tuple[Sub
     )
 
 
-def _days(session: Session, subject: Subject, by: PartsBy) -> PartDays:
-    (days,) = part_days(session, subject, [by])
-    return days
+def _subject(session: Session, portfolio: FoundPortfolio, span: str) -> Subject:
+    return Subject(portfolio, portfolio.currency, portfolio.calendar, *find_span(session, portfolio, span))
 
 
-def _must_be_known(code: str, against: str, *figures: float) -> None:
-    if not np.isfinite(figures).all():
+def _must_be_known(subject: Subject, other: Subject, found: _View | None) -> _View:
+    if found is None:
         raise BadInputError(
             "the return of a day is not defined, or not known, in one of the two",
-            where=f"{code} and {against}"[:130],
+            where=f"{subject.portfolio.code} and {other.portfolio.code}"[:130],
             hint="`python -m app performance show` names the days and why.",
         )
+    return found
 
 
 def _labels(ours: "_Segments", theirs: "_Segments", rest: str) -> list[str]:

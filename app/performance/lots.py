@@ -1,4 +1,4 @@
-"""What was paid for what accounts and groups hold, and what their sales won: computed when somebody asks, and exact.
+"""What was paid for what accounts and groups hold, and what their sales won: exactly.
 
 Where the book does not tell what was paid, nothing is made up: the figures are None, with the reason in words.
 """
@@ -103,22 +103,22 @@ class PortfolioLots:
     @property
     def cost(self) -> Decimal | None:
         """The sum of all costs; None where one is not known, as of the other sums."""
-        return _sum([position.cost for position in self.positions])
+        return sum_known([position.cost for position in self.positions])
 
     @property
     def value(self) -> Decimal | None:
         """What all that is held is worth, cash not counted."""
-        return _sum([position.value for position in self.positions])
+        return sum_known([position.value for position in self.positions])
 
     @property
     def unrealised(self) -> Gains | None:
         """What all that is held has won."""
-        return _sum_of_gains([position.unrealised for position in self.positions])
+        return sum_of_gains([position.unrealised for position in self.positions])
 
     @property
     def realised(self) -> Gains | None:
         """What all that was sold has won."""
-        return _sum_of_gains([position.realised for position in self.positions])
+        return sum_of_gains([position.realised for position in self.positions])
 
 
 def portfolio_lots(
@@ -143,10 +143,7 @@ def portfolio_lots(
     if day is None:
         raise BadInputError("it has no book yet", where=code[:60], hint="`python -m app book import` reads one.")
     accounts = session.scalars(_ACCOUNTS, {**asked, "day": day}).all()
-    with localcontext(prec=_DIGITS):
-        history = load_history(session, accounts, day)
-        follower = _Follower(session, history, portfolio.currency, day, method)
-        positions = [follower.lots_of(position) for position in history.positions]
+    positions = [lots for _, lots in position_lots(session, accounts, portfolio.currency, day, method)]
     return PortfolioLots(
         code=portfolio.code,
         name=portfolio.name,
@@ -155,6 +152,24 @@ def portfolio_lots(
         method=method,
         positions=tuple(sorted(positions, key=lambda position: (position.security, position.account))),
     )
+
+
+def position_lots(
+    session: Session, account_ids: Sequence[int], currency: str, day: date, method: CostMethod
+) -> list[tuple[Position, PositionLots]]:
+    """Return the lots of all positions of accounts at the end of a day, in one currency.
+
+    Args:
+        session: a transaction.
+        account_ids: the accounts.
+        currency: what the figures are in.
+        day: the day.
+        method: which units are sold first.
+    """
+    with localcontext(prec=_DIGITS):
+        history = load_history(session, account_ids, day)
+        follower = _Follower(session, history, currency, day, method)
+        return [(each, follower.lots_of(each)) for each in history.positions]
 
 
 class _Price(NamedTuple):
@@ -207,7 +222,7 @@ class _Follower:
         holding, reasons = self._holding(position)
         lots = None if holding is None else tuple(OpenLot(*lot) for lot in holding.lots)
         sales = None if holding is None else tuple(_sale(part) for part in holding.realised)
-        cost = None if lots is None else _sum([lot.base_cost for lot in lots])
+        cost = None if lots is None else sum_known([lot.base_cost for lot in lots])
         value = unrealised = None
         if quantity == 0:
             cost, value, unrealised = _ZERO, _ZERO, Gains(_ZERO, _ZERO)
@@ -228,7 +243,7 @@ class _Follower:
             price_day=quote.price_day,
             value=value,
             unrealised=unrealised,
-            realised=None if sales is None else _sum_of_gains([sale.gains for sale in sales]),
+            realised=None if sales is None else sum_of_gains([sale.gains for sale in sales]),
             lots=lots,
             sales=sales,
             reasons=tuple(reasons),
@@ -298,7 +313,8 @@ def _load_prices(session: Session, security_ids: Sequence[int], day: date) -> di
     return prices
 
 
-def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
+def sum_known(amounts: Sequence[Decimal | None]) -> Decimal | None:
+    """Return the exact sum, or None where one is not known."""
     known = [amount for amount in amounts if amount is not None]
     if len(known) < len(amounts):
         return None
@@ -306,9 +322,10 @@ def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
         return sum(known, _ZERO)
 
 
-def _sum_of_gains(gains: Sequence[Gains | None]) -> Gains | None:
-    price = _sum([None if each is None else each.price for each in gains])
-    fx = _sum([None if each is None else each.fx for each in gains])
+def sum_of_gains(gains: Sequence[Gains | None]) -> Gains | None:
+    """Return the exact sums of both, or None where one is not known."""
+    price = sum_known([None if each is None else each.price for each in gains])
+    fx = sum_known([None if each is None else each.fx for each in gains])
     return None if price is None or fx is None else Gains(price, fx)
 
 

@@ -4,8 +4,10 @@ Figures are float64, as they are computed, and not booked: NULL is not known or 
 """
 
 from datetime import date, datetime
+from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Identity, Index, PrimaryKeyConstraint, text
+from sqlalchemy import CheckConstraint, Float, ForeignKey, Identity, Index, Numeric, PrimaryKeyConstraint, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
@@ -27,6 +29,8 @@ class Portfolio(Base, app_may={"INSERT", "UPDATE"}):
     account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), unique=True)
     #: The security that it is compared with.
     benchmark_id: Mapped[int | None] = mapped_column(ForeignKey("securities.id"))
+    #: The portfolio that its return is explained against.
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("portfolios.id"))
     #: Of a group: the exchange whose business days it has.
     calendar: Mapped[str | None]
     #: The last day that is computed.
@@ -39,6 +43,8 @@ class Portfolio(Base, app_may={"INSERT", "UPDATE"}):
             "num_nonnulls(code, name, currency, calendar) = CASE WHEN account_id IS NULL THEN 4 ELSE 0 END",
             name="account_or_group",
         ),
+        CheckConstraint("model_id <> id", name="model"),
+        Index("portfolios_model_idx", "model_id", postgresql_where=text("model_id IS NOT NULL")),
         Index("portfolios_due_idx", "due_from", "id", postgresql_where=text("due_from IS NOT NULL")),
     )
 
@@ -160,3 +166,98 @@ class PortfolioMetrics(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
     down_capture: Mapped[float | None] = mapped_column(_Figure)
 
     __table_args__ = (CheckConstraint("span IN ('all', '1y', '3y', '5y', 'ytd')", name="span"),)
+
+
+class UnexplainedPortfolio(Base, app_may={"INSERT", "UPDATE", "DELETE"}):
+    """A portfolio whose parts, gains and attribution have to be computed anew, for its figures are new."""
+
+    __tablename__ = "unexplained_portfolios"
+
+    portfolio_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class PortfolioPart(Base, app_may={"INSERT", "DELETE"}):
+    """A part of a portfolio over a span: `app.performance.Part` says what each figure is.
+
+    The span ends as the portfolio's figures over it do (`portfolio_metrics`).
+    """
+
+    __tablename__ = "portfolio_parts"
+
+    portfolio_id: Mapped[int] = mapped_column(primary_key=True)
+    span: Mapped[str] = mapped_column(primary_key=True)
+    #: security, asset-class or currency.
+    by: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    value: Mapped[float | None] = mapped_column(_Figure)
+    share: Mapped[float | None] = mapped_column(_Figure)
+    gain: Mapped[float | None] = mapped_column(_Figure)
+    fx_gain: Mapped[float | None] = mapped_column(_Figure)
+    contribution: Mapped[float | None] = mapped_column(_Figure)
+    net_return: Mapped[float | None] = mapped_column(_Figure)
+
+
+class PortfolioAttribution(Base, app_may={"INSERT", "DELETE"}):
+    """Why a portfolio did better or worse than its model over a span; there is none where a return is not known."""
+
+    __tablename__ = "portfolio_attributions"
+
+    portfolio_id: Mapped[int] = mapped_column(primary_key=True)
+    span: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[int]
+    net_return: Mapped[float] = mapped_column(_Figure)
+    #: In the portfolio's currency, and on its business days.
+    model_return: Mapped[float] = mapped_column(_Figure)
+    #: What of the difference is of no asset class; see `app.performance.AttributionView`.
+    rest: Mapped[float] = mapped_column(_Figure)
+    #: See `app.performance.CurrencyView`.
+    log_return: Mapped[float] = mapped_column(_Figure)
+    model_log_return: Mapped[float] = mapped_column(_Figure)
+
+
+class PortfolioAttributionSegment(Base, app_may={"INSERT", "DELETE"}):
+    """An asset class or a currency in an attribution; the effects of a currency are logarithms."""
+
+    __tablename__ = "portfolio_attribution_segments"
+
+    portfolio_id: Mapped[int] = mapped_column(primary_key=True)
+    span: Mapped[str] = mapped_column(primary_key=True)
+    #: asset-class (after Brinson and Fachler, linked after Carino) or currency (after Karnosky and Singer).
+    by: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    weight: Mapped[float] = mapped_column(_Figure)
+    model_weight: Mapped[float] = mapped_column(_Figure)
+    allocation: Mapped[float] = mapped_column(_Figure)
+    selection: Mapped[float] = mapped_column(_Figure)
+    #: Of an asset class only.
+    interaction: Mapped[float | None] = mapped_column(_Figure)
+    #: Of a currency only: what being in it made.
+    currency: Mapped[float | None] = mapped_column(_Figure)
+
+
+class PortfolioGain(Base, app_may={"INSERT", "DELETE"}):
+    """What a position of a portfolio cost and has won, in the portfolio's currency: as `app.performance.PositionLots`.
+
+    Exact, and NULL where it is not known. What was sold out long ago stays here with what it won.
+    """
+
+    __tablename__ = "portfolio_gains"
+
+    portfolio_id: Mapped[int] = mapped_column(primary_key=True)
+    #: fifo or average.
+    method: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(primary_key=True)
+    security_id: Mapped[int] = mapped_column(primary_key=True)
+    #: The day at whose end it is: the portfolio's last.
+    as_of: Mapped[date]
+    quantity: Mapped[Decimal | None] = mapped_column(Numeric)
+    cost: Mapped[Decimal | None] = mapped_column(Numeric)
+    value: Mapped[Decimal | None] = mapped_column(Numeric)
+    unrealised_price: Mapped[Decimal | None] = mapped_column(Numeric)
+    unrealised_fx: Mapped[Decimal | None] = mapped_column(Numeric)
+    realised_price: Mapped[Decimal | None] = mapped_column(Numeric)
+    realised_fx: Mapped[Decimal | None] = mapped_column(Numeric)
+    #: Why figures are not known, and why those that are may be wrong.
+    reasons: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    doubts: Mapped[list[str]] = mapped_column(ARRAY(Text))

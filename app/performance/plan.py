@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.calendars import last_ended_business_day
+from app.performance.explanations import note_unexplained
 from app.performance.groups import value_groups
 from app.performance.identity import settle_identity
 from app.performance.metrics import compute_metrics
@@ -34,8 +35,10 @@ class Valued:
     portfolios: int
     #: Spans of time of which there are figures.
     spans: int
+    #: Portfolios to be explained, in order: those that were valued, and those that have one of them as their model.
+    unexplained: list[int]
     #: Whether groups are due now whose accounts are all valued.
-    groups: bool = False
+    groups: bool
 
 
 def plan_valuation(session: Session, *, now: datetime, at_once: int) -> Due:
@@ -96,7 +99,8 @@ def _valued(session: Session, ids: Sequence[int], changed: dict[int, date], *, n
         asked = {"portfolio_ids": list(ids), "calendar": calendar, "last": last_ended_business_day(calendar, now)}
         session.execute(_DONE, asked)
     session.execute(_FOLLOW, {"portfolio_ids": list(changed), "days": list(changed.values())})
-    return Valued(len(ids), spans, groups=bool(session.scalar(_ARE_GROUPS_READY)))
+    unexplained = note_unexplained(session, ids)
+    return Valued(len(ids), spans, unexplained, groups=bool(session.scalar(_ARE_GROUPS_READY)))
 
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('value-partner valuation'))")

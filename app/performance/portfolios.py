@@ -1,4 +1,4 @@
-"""Groups of accounts, and what portfolios are compared with, as people see and change them by hand.
+"""Groups of accounts, and what portfolios are compared with or explained against, as people change them by hand.
 
 Each change makes the portfolio due from the first day that it is different on; who asks for a valuation then has it.
 """
@@ -15,6 +15,7 @@ from app.book import EVER, FOREVER, Span
 from app.calendars import business_days
 from app.currencies import is_currency
 from app.errors import BadInputError
+from app.performance.lookup import find_portfolio
 from app.performance.models import PortfolioMember
 
 #: No exchange is closed for so many days.
@@ -232,6 +233,29 @@ def set_benchmark(session: Session, code: str, security: str | None) -> bool:
     return True
 
 
+def set_model(session: Session, code: str, model: str | None) -> bool:
+    """Say which portfolio the return of an account or a group is explained against; return whether it is another one.
+
+    Args:
+        session: a transaction.
+        code: of the account or the group.
+        model: of another one; None for nothing.
+
+    Raises:
+        BadInputError: there is no such portfolio, or they are one.
+    """
+    portfolio = find_portfolio(session, code)
+    model_id = None if model is None else find_portfolio(session, model).portfolio_id
+    if model_id == portfolio.portfolio_id:
+        raise BadInputError(
+            "it can't be its own model", where=code[:60], hint="Name another account or group, or --none."
+        )
+    if model_id == portfolio.model_id:
+        return False
+    session.execute(_SET_MODEL, {"id": portfolio.portfolio_id, "model_id": model_id})
+    return True
+
+
 def _group(session: Session, code: str) -> _Group:
     """Return a group, which nobody else changes or values until the transaction ends."""
     row = session.execute(_LOCK_GROUP, {"code": code}).one_or_none()
@@ -317,6 +341,15 @@ _SET_BENCHMARK = text(
     """
     UPDATE portfolios
     SET benchmark_id = :security_id, due_from = coalesce(least(due_from, valued_to), DATE '0001-01-01')
+    WHERE id = :id
+    """
+)
+
+#: Its days and figures stay; it is explained anew once they are computed.
+_SET_MODEL = text(
+    """
+    UPDATE portfolios
+    SET model_id = :model_id, due_from = coalesce(least(due_from, valued_to), DATE '0001-01-01')
     WHERE id = :id
     """
 )

@@ -72,6 +72,8 @@ class PortfolioView:
     as_of: date
     #: Whether something changed that is not in the figures yet.
     is_due: bool
+    #: Whether what stands behind the figures is computed.
+    is_explained: bool
     spans: tuple[SpanView, ...]
 
     @property
@@ -100,6 +102,7 @@ def show_portfolio(session: Session, code: str) -> PortfolioView:
         value=last.value,
         as_of=last.day,
         is_due=portfolio.is_due,
+        is_explained=portfolio.is_explained,
         spans=tuple(_span(dict(row), doubts) for row in rows),
     )
 

@@ -21,4 +21,4 @@ def signed(value: Decimal | str | None) -> str:
 
 def money(value: Decimal) -> str:
     """Return a value in the base currency, to the hundredth: a price and a rate made it, and it is no evidence."""
-    return f"{value:,.2f}"
+    return f"{value:z,.2f}"

@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 from app.performance import (
     Breakdown,
     DoubtView,
+    Explained,
     History,
     Part,
     PartsBy,
     PortfolioView,
     SpanView,
-    break_down_by_each,
+    break_down,
     portfolio_history,
+    read_explained,
     show_portfolio,
 )
 from app.reports.charts import LESS, OTHER, OWN, Curve, area_chart, line_chart
@@ -111,6 +113,9 @@ class _Content:
     benchmark: str | None
     years: list[_Year]
     allocations: list[_Allocation]
+    explained: Explained
+    #: How many rows a table has at most; the others are in its sums.
+    most: int
     metrics: dict[str, Metric]
     spans: dict[str, str]
     doubts: list[DoubtView]
@@ -128,7 +133,9 @@ def _gather(session: Session, view: PortfolioView, now: datetime) -> _Content:
         drawdown=area_chart(history.days, Curve("", history.drawdown, LESS), title="Drawdown"),
         benchmark=None if history.benchmark is None else history.benchmark.name or history.benchmark.code,
         years=_years(history),
-        allocations=_allocations(session, view.code) if view.spans else [],
+        allocations=_allocations(session, view.code) if view.spans and view.is_explained else [],
+        explained=read_explained(session, view.code),
+        most=_MOST_PARTS,
         metrics=METRICS,
         spans=SPANS,
         doubts=view.doubts[:_MOST_DOUBTS],
@@ -186,7 +193,7 @@ _HEADINGS: Final = {
 
 
 def _allocations(session: Session, code: str) -> list[_Allocation]:
-    found = break_down_by_each(session, code, list(_HEADINGS))
+    found = [break_down(session, code, by=by) for by in _HEADINGS]
     return [
         _Allocation(_HEADINGS[each.by], each, each.parts[:_MOST_PARTS], max(0, len(each.parts) - _MOST_PARTS))
         for each in found

@@ -5,7 +5,13 @@ A new task needs its import here; see docs/adding-a-task.md.
 
 from app.tasks import warm_up
 from app.tasks.alerts import evaluate_alerts, request_alerts
-from app.tasks.analytics import request_valuation, value_accounts, value_groups, value_portfolios
+from app.tasks.analytics import (
+    explain_portfolios_of,
+    request_valuation,
+    value_accounts,
+    value_groups,
+    value_portfolios,
+)
 from app.tasks.base import job_task
 from app.tasks.canary import canary
 from app.tasks.celery_app import app as celery_app
@@ -22,6 +28,7 @@ __all__ = [
     "collect_statements",
     "compare_shard",
     "evaluate_alerts",
+    "explain_portfolios_of",
     "fetch_prices",
     "fetch_statements",
     "job_task",

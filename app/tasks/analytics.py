@@ -6,13 +6,14 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app.jobs import enqueue
-from app.performance import plan_valuation, value_due_accounts, value_due_groups
+from app.performance import Valued, explain_portfolios, plan_valuation, value_due_accounts, value_due_groups
 from app.settings import get_settings
 from app.tasks.alerts import request_alerts
 from app.tasks.base import JobTask, job_task
 
 #: Portfolios a job.
 _AT_ONCE: Final = 5_000
+_EXPLAINED_AT_ONCE: Final = 500
 
 
 @job_task(bind=True, name="app.tasks.analytics.value_portfolios")
@@ -36,7 +37,7 @@ def value_portfolios(self: JobTask, session: Session) -> dict[str, Any]:
 def value_accounts(self: JobTask, session: Session, first_id: int, last_id: int) -> dict[str, Any]:
     """Value accounts that are due and compute their figures; a job for the groups that they are in follows.
 
-    Where there is none, alert rules are looked at.
+    Where there is none, alert rules are looked at. Jobs that write down what stands behind the figures follow as well.
 
     Returns:
         How many `portfolios` were valued, and over how many `spans` of time there are figures.
@@ -46,7 +47,7 @@ def value_accounts(self: JobTask, session: Session, first_id: int, last_id: int)
         _follow(session, value_groups, f"analytics:{self.request.id}:groups", {})
     else:
         request_alerts(session, f"valuation-{self.request.id}")
-    return {"portfolios": valued.portfolios, "spans": valued.spans}
+    return _valued(session, valued, self.request.id)
 
 
 @job_task(bind=True, name="app.tasks.analytics.value_groups")
@@ -58,12 +59,31 @@ def value_groups(self: JobTask, session: Session) -> dict[str, Any]:
     """
     valued = value_due_groups(session, now=_now())
     request_alerts(session, f"valuation-{self.request.id}")
-    return {"portfolios": valued.portfolios, "spans": valued.spans}
+    return _valued(session, valued, self.request.id)
+
+
+@job_task(name="app.tasks.analytics.explain_portfolios")
+def explain_portfolios_of(session: Session, first_id: int, last_id: int) -> dict[str, Any]:
+    """Write down what portfolios whose figures are new consist of, what they gained, and why more than their models.
+
+    Returns:
+        How many `portfolios` were explained.
+    """
+    return {"portfolios": explain_portfolios(session, first_id, last_id)}
 
 
 def request_valuation(session: Session, key: str) -> int:
     """Have portfolios valued once the transaction has committed; return the job, the same for the same key."""
     return _follow(session, value_portfolios, f"analytics:{key}", {})
+
+
+def _valued(session: Session, valued: Valued, by: str) -> dict[str, Any]:
+    """Have what was valued explained, and return how much it is."""
+    for first in range(0, len(valued.unexplained), _EXPLAINED_AT_ONCE):
+        ids = valued.unexplained[first : first + _EXPLAINED_AT_ONCE]
+        args = {"first_id": ids[0], "last_id": ids[-1]}
+        _follow(session, explain_portfolios_of, f"analytics:{by}:explain:{first}", args)
+    return {"portfolios": valued.portfolios, "spans": valued.spans}
 
 
 def _follow(session: Session, task: Any, key: str, args: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.reports import write_performance_report, write_report
 from dev.browser_tests import PROGRAM
+from tests.integration.performance import twenty
 from tests.integration.reports import morning
 from tests.integration.reports.portfolio import CODE, value_portfolio
 
@@ -47,9 +48,12 @@ def show(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert (asked, said) == ([], [])
 
 
-@pytest.fixture(params=["reconciliation", "performance"])
+@pytest.fixture(params=["reconciliation", "performance", "twenty"])
 def report(request: pytest.FixtureRequest, session, tmp_path: Path) -> Path:
-    """A report as the program writes it, with the names that strangers gave."""
+    """A report as the program writes it: with the names that strangers gave, and of the real prices of four years."""
+    if request.param == "twenty":
+        twenty.value_twenty(session, twenty.read_closes(request.getfixturevalue("skfolio_samples")))
+        return write_performance_report(session, twenty.CODE, tmp_path)
     if request.param == "performance":
         value_portfolio(session)
         return write_performance_report(session, CODE, tmp_path)

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
-from app.performance import plan_valuation, value_due_accounts
 from tests import factories as make
 from tests.integration.cli.commands import line, lines, run
+from tests.integration.performance.valuing import valued
 
 FIRST, SECOND = date(2026, 3, 2), date(2026, 3, 3)
 NOW = datetime(2026, 3, 4, 1, tzinfo=UTC)
@@ -42,9 +43,7 @@ def test_figures_are_shown_for_each_span_with_why_they_may_be_wrong(session, nor
     refused = run("performance", "show", "NORTH")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "NORTH: there is no account and no group of this code" in refused.stderr
-    due = plan_valuation(session, now=NOW, at_once=100)
-    for first_id, last_id in due.accounts:
-        value_due_accounts(session, first_id, last_id, now=NOW)
+    valued(session, NOW)
     session.commit()
 
     done = run("performance", "show", "NORTH")
@@ -150,3 +149,32 @@ def test_a_group_is_kept_and_each_change_has_its_figures_computed_anew(session, 
     assert run("performance", "benchmark", "FAMILY", "--none").stdout == "FAMILY is compared with nothing, as before.\n"
     assert run("performance", "benchmark", "FAMILY").returncode == 2
     assert len(jobs(session)) == 5
+
+
+def test_an_account_is_explained_against_its_model(session, north, broker):
+    valued(session, NOW)
+    session.commit()
+    assert run("performance", "attribution", "NORTH").returncode == 2
+    refused = run("performance", "model", "NORTH")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "say what it is to be explained against" in refused.stderr
+    told = lines(run("performance", "model", "NORTH", "EAST").stdout)
+    assert told[0] == "NORTH is explained against EAST."
+    assert told[1].endswith("has its figures computed anew.")
+    assert run("performance", "model", "NORTH", "EAST").stdout == "NORTH is explained against EAST, as before.\n"
+    assert run("performance", "model", "NORTH", "--none").stdout.startswith("NORTH is explained against nothing.\n")
+    assert len(jobs(session)) == 2
+
+
+def test_parts_are_shown_with_their_sums_once_they_are_computed(session, north):
+    valued(session, NOW)
+    session.commit()
+    shown = run("performance", "parts", "NORTH").stdout
+    assert line(shown, "PINE").split()[1:3] == ["15,000.00", "100.00%"]
+    told = json.loads(run("performance", "parts", "NORTH", "--json").stdout)
+    assert (told["value"], told["parts"][0]["label"]) == (15000, "PINE")
+    session.execute(text("INSERT INTO unexplained_portfolios SELECT id FROM portfolios"))
+    session.commit()
+    refused = run("performance", "parts", "NORTH")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "is not computed yet" in refused.stderr

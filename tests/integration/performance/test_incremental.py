@@ -12,13 +12,16 @@ from sqlalchemy.orm import Session
 
 from app.book import note_changes
 from app.book.models import ValuationChange
-from app.performance import plan_valuation, value_due_accounts, value_due_groups
+from app.performance import explain_portfolios, plan_valuation, value_due_accounts, value_due_groups
 from app.reconciliation.models import RunAccount
 from tests import factories as make
 
 FIRST = date(2026, 3, 2)
 DAYS = [FIRST + timedelta(days=number) for number in range(21)]
-TABLES = ("portfolio_days", "portfolio_doubts", "portfolio_holdings", "portfolio_metrics")
+TABLES = (
+    "portfolio_days", "portfolio_doubts", "portfolio_holdings", "portfolio_metrics", "portfolio_parts",
+    "portfolio_gains", "portfolio_attributions", "portfolio_attribution_segments",
+)  # fmt: skip
 
 DAY = some.sampled_from(DAYS)
 ACCOUNT = some.integers(0, 1)
@@ -86,6 +89,11 @@ class World:
             ),
             {"id": self.group, "one": self.accounts[0], "other": self.accounts[1], "later": DAYS[4]},
         )
+        # What is in the group is explained against it.
+        session.execute(
+            text("INSERT INTO portfolios (account_id, model_id, due_from) VALUES (:id, :group, '0001-01-01')"),
+            {"id": self.accounts[0], "group": self.group},
+        )
         for day in DAYS[:1]:
             session.execute(
                 text("INSERT INTO fx_rates (currency, rate_date, rate, source) VALUES ('USD', :day, :rate, 'test')"),
@@ -150,6 +158,7 @@ class World:
         for first_id, last_id in due.accounts:
             value_due_accounts(self.session, first_id, last_id, now=now)
         value_due_groups(self.session, now=now)
+        explain_portfolios(self.session, 0, 2**62)
         assert not make.rows(self.session, "SELECT 1 FROM portfolios WHERE due_from IS NOT NULL")
         self.breaks_are_what_is_marked()
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import BadInputError
-from app.performance import PartsBy, break_down, parts, portfolio_history, show_portfolio
+from app.performance import PartsBy, break_down, part_days, portfolio_history, show_portfolio
 from tests import factories as make
 from tests.integration.performance.valuing import add_rate, valued
 
@@ -77,6 +77,7 @@ def test_a_part_has_its_own_gain_of_prices_and_of_rates_and_its_own_return(sessi
 def test_a_part_without_a_price_is_not_known_and_the_others_are(session, held):
     lost = make.security(session, "LOST", asset_class="other")
     make.book(session, held, as_of=DAYS[4], positions={lost: "5"}, cash={"USD": "0"})
+    session.execute(text("UPDATE portfolios SET due_from = :day"), {"day": DAYS[4]})
     session.commit()
     valued(session)
     found = break_down(session, "NORTH", by=PartsBy.ASSET_CLASS)
@@ -117,7 +118,7 @@ def test_a_group_has_the_parts_of_its_accounts_while_they_are_in_it(session, hel
 
 
 def test_accounts_of_a_large_group_may_begin_after_it(session, held, monkeypatch):
-    monkeypatch.setattr(parts, "MOST_CELLS", 1)  # each account by itself, as of a group of many
+    monkeypatch.setattr(part_days, "MOST_CELLS", 1)  # each account by itself, as of a group of many
     other = make.account(session, "SOUTH")
     make.book(session, other, as_of=DAYS[2], cash={"USD": "50"})
     assert_parts_come_to_the_group(session, held, other)

@@ -5,18 +5,19 @@ from datetime import UTC, date, datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.performance import plan_valuation, value_due_accounts, value_due_groups
+from app.performance import explain_portfolios, plan_valuation, value_due_accounts, value_due_groups
 
 #: The business days from Monday, 2 March 2026, to Friday have ended.
 NOW = datetime(2026, 3, 7, 1, tzinfo=UTC)
 
 
 def valued(session: Session, now: datetime = NOW) -> None:
-    """Value all that is due."""
+    """Value all that is due, and explain it."""
     due = plan_valuation(session, now=now, at_once=100)
     for first_id, last_id in due.accounts:
         value_due_accounts(session, first_id, last_id, now=now)
     value_due_groups(session, now=now)
+    explain_portfolios(session, 0, 2**62)
 
 
 def add_rate(session: Session, currency: str, day: date, rate: str) -> None:

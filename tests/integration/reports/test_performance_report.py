@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from sqlalchemy import text
 
 from app.errors import BadInputError
+from app.performance.explanations import note_unexplained
 from app.reports import METRICS, write_performance_report
 from tests import factories as make
 from tests.integration.reports.portfolio import CODE, PRICED, STRANGER, value_portfolio
@@ -33,9 +35,7 @@ def test_it_says_what_the_account_is_worth_and_how_it_did(read):
     reader, _ = read
     last = 100 + len(PRICED) - 1
     assert f"Value {10 * last + 750:,.2f}" in " ".join(reader.text.split())
-    assert line_of(reader, "SHARE", "Share <b>of</b> all").startswith(
-        f"| SHARE Share <b>of</b> all | {10 * last:,.2f} |"
-    )
+    assert line_of(reader, f"| SHARE Share <b>of</b> all | {10 * last:,.2f} |")
     assert "750.00" in line_of(reader, "cash USD")
     # The return of each month, and of the year.
     years = [line for line in reader.lines() if re.match(r"\| 202[56] ", line)]
@@ -78,6 +78,29 @@ def test_figures_that_may_be_wrong_say_why(read):
     reader, _ = read
     assert line_of(reader, "the price of SHARE is old")
     assert "Some figures may be wrong" in reader.text
+
+
+def test_what_was_paid_and_won_is_there(read):
+    reader, _ = read
+    last = 10 * (100 + len(PRICED) - 1)
+    assert line_of(reader, "SHARE", "1,000.00", f"{last - 1000:,.2f}")
+    assert "Not known, for" not in reader.text
+
+
+def test_the_model_says_why_the_return_is_another(read):
+    reader, _ = read
+    assert "Beside MODEL" in reader.text
+    assert line_of(reader, "the rest")
+    assert [line for line in reader.lines() if line.startswith("| equity |") and line.count("|") == 6]
+
+
+def test_what_is_being_computed_is_not_shown(session, tmp_path):
+    value_portfolio(session)
+    note_unexplained(session, session.scalars(text("SELECT id FROM portfolios")).all())
+    page = write_performance_report(session, CODE, tmp_path).read_text()
+    assert "What stands behind these figures is being computed" in page
+    assert 'id="by-security"' not in page
+    assert 'id="gains"' not in page
 
 
 def test_what_has_no_figures_has_no_report(session, tmp_path):

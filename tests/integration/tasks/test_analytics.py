@@ -36,6 +36,10 @@ def test_a_valuation_leads_to_the_figures_of_accounts_and_of_their_groups(worker
     )
     assert [(code, round(figure, 9)) for code, figure in figures] == [("FAMILY", 0.2), (None, 0.2)]
     wait_until(lambda: not query("SELECT 1 FROM jobs WHERE state <> 'done'"))
-    assert [row.task.rpartition(".")[2] for row in query("SELECT task FROM jobs ORDER BY id")] == [
-        "value_portfolios", "value_accounts", "value_groups"
+    tasks = [row.task.rpartition(".")[2] for row in query("SELECT task FROM jobs ORDER BY id")]
+    assert sorted(tasks) == [
+        "explain_portfolios", "explain_portfolios", "value_accounts", "value_groups", "value_portfolios"
     ]  # fmt: skip
+    parts = query("SELECT label, count(*) FROM portfolio_parts WHERE by = 'security' GROUP BY label")
+    assert [tuple(part) for part in parts] == [("PINE", 2)]
+    assert query("SELECT count(*) FROM portfolio_gains")[0][0] == 4
