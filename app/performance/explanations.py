@@ -190,8 +190,7 @@ def _store_gains(session: Session, portfolios: Sequence[FoundPortfolio]) -> None
             some = accounts[first : first + _ACCOUNTS_AT_ONCE]
             rows = [
                 (portfolio_of[position.account], method, *position, day, *_gains(lots))
-                for method in CostMethod
-                for position, lots in position_lots(session, some, currency, day, method)
+                for position, method, lots in position_lots(session, some, currency, day, list(CostMethod))
             ]
             copy_rows(session, _GAINS, rows)
 

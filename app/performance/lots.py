@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.analytics import CostMethod, Holding, Realised, follow_lots
+from app.analytics import CostMethod, Holding, HoldingEvent, Realised, follow_lots
 from app.errors import BadInputError
 from app.market_data import Exchange, NoRate, exchange_rates, prices_as_of
 from app.performance.loading import FRESH_DAYS, OLDEST_PRICE_DAYS
@@ -143,7 +143,7 @@ def portfolio_lots(
     if day is None:
         raise BadInputError("it has no book yet", where=code[:60], hint="`python -m app book import` reads one.")
     accounts = session.scalars(_ACCOUNTS, {**asked, "day": day}).all()
-    positions = [lots for _, lots in position_lots(session, accounts, portfolio.currency, day, method)]
+    positions = [lots for *_, lots in position_lots(session, accounts, portfolio.currency, day, [method])]
     return PortfolioLots(
         code=portfolio.code,
         name=portfolio.name,
@@ -155,21 +155,25 @@ def portfolio_lots(
 
 
 def position_lots(
-    session: Session, account_ids: Sequence[int], currency: str, day: date, method: CostMethod
-) -> list[tuple[Position, PositionLots]]:
-    """Return the lots of all positions of accounts at the end of a day, in one currency.
+    session: Session, account_ids: Sequence[int], currency: str, day: date, methods: Sequence[CostMethod]
+) -> list[tuple[Position, CostMethod, PositionLots]]:
+    """Return the lots of all positions of accounts at the end of a day, in one currency, by each method.
 
     Args:
         session: a transaction.
         account_ids: the accounts.
         currency: what the figures are in.
         day: the day.
-        method: which units are sold first.
+        methods: which units are sold first.
     """
     with localcontext(prec=_DIGITS):
         history = load_history(session, account_ids, day)
-        follower = _Follower(session, history, currency, day, method)
-        return [(each, follower.lots_of(each)) for each in history.positions]
+        follower = _Follower(session, history, currency, day)
+        return [
+            (position, method, lots)
+            for position in history.positions
+            for method, lots in zip(methods, follower.lots_of(position, methods), strict=True)
+        ]
 
 
 class _Price(NamedTuple):
@@ -196,11 +200,10 @@ class _Quote(NamedTuple):
 class _Follower:
     """Follows positions one by one, with the prices and rates of all."""
 
-    def __init__(self, session: Session, history: History, currency: str, day: date, method: CostMethod) -> None:
+    def __init__(self, session: Session, history: History, currency: str, day: date) -> None:
         self._history = history
         self._currency = currency
         self._day = day
-        self._method = method
         prices = _load_prices(session, list(history.securities), day)
         needed = needed_rates(history, currency)
         for security in history.securities.values():
@@ -215,11 +218,18 @@ class _Follower:
             security.id: self._quote(security, prices.get(security.id)) for security in history.securities.values()
         }
 
-    def lots_of(self, position: Position) -> PositionLots:
-        """Return the lots of a position."""
+    def lots_of(self, position: Position, methods: Sequence[CostMethod]) -> list[PositionLots]:
+        """Return the lots of a position, by each method."""
+        events, gaps = self._events(position)
+        return [self._lots_of(position, events, gaps, method) for method in methods]
+
+    def _lots_of(
+        self, position: Position, events: Sequence[HoldingEvent] | None, gaps: Sequence[str], method: CostMethod
+    ) -> PositionLots:
         security, quote = self._history.securities[position.security], self._quotes[position.security]
         account, quantity = self._history.accounts[position.account], self._quantity(position)
-        holding, reasons = self._holding(position)
+        holding, why = (None, ()) if events is None else self._follow(position, events, method)
+        reasons = [*gaps, *why]
         lots = None if holding is None else tuple(OpenLot(*lot) for lot in holding.lots)
         sales = None if holding is None else tuple(_sale(part) for part in holding.realised)
         cost = None if lots is None else sum_known([lot.base_cost for lot in lots])
@@ -257,20 +267,23 @@ class _Follower:
             return None
         return versions[-1].quantity + self._history.moved(position, after=versions[-1].day)
 
-    def _holding(self, position: Position) -> tuple[Holding | None, list[str]]:
+    def _events(self, position: Position) -> tuple[list[HoldingEvent] | None, list[str]]:
+        """Return what happened to a position, or why that is not known."""
+        gaps = find_gaps(self._history, position, self._rates, self._currency)
+        events = None if gaps else holding_events(self._history, position, self._rates, self._currency)
+        return events, gaps
+
+    def _follow(
+        self, position: Position, events: Sequence[HoldingEvent], method: CostMethod
+    ) -> tuple[Holding | None, Sequence[str]]:
         """Return the lots of a position, or why they are not known."""
-        history = self._history
-        gaps = find_gaps(history, position, self._rates, self._currency)
-        if gaps:
-            return None, gaps
         try:
-            holdings = follow_lots(
-                holding_events(history, position, self._rates, self._currency), self._method, allow_shorts=True
-            )
+            holdings = follow_lots(events, method, allow_shorts=True)
         except BadInputError as error:
-            account, security = history.accounts[position.account], history.securities[position.security].code
+            account = self._history.accounts[position.account]
+            security = self._history.securities[position.security].code
             return None, [f"the transactions of {security} in {account} can't be followed: {error.what}"]
-        return holdings.get(position.account, Holding(self._method)), []
+        return holdings.get(position.account, Holding(method)), ()
 
     def _quote(self, security: Security, price: _Price | None) -> _Quote:
         rate = self._rates[Exchange(security.currency, self._currency, self._day)]

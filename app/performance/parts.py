@@ -1,8 +1,9 @@
 """What portfolios consist of, and what each part of them gained over a span: by security, asset class or currency."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -130,7 +131,7 @@ def compute_parts(days: PartDays) -> list[Part]:
 
 def store_parts(session: Session, parts: Mapping[tuple[int, str, PartsBy], Sequence[Part]]) -> None:
     """Write parts down, by the portfolio's id, the span and what they are; those of before must be gone."""
-    rows = ((*of, *astuple(part)) for of, of_span in parts.items() for part in of_span)
+    rows = ((*of, *_row(part)) for of, of_span in parts.items() for part in of_span)
     copy_rows(session, f"portfolio_parts (portfolio_id, span, by, {', '.join(_FIGURES)})", rows)
 
 
@@ -139,6 +140,7 @@ def _known(number: np.float64 | Floats) -> float | None:
 
 
 _FIGURES: Final = tuple(field.name for field in fields(Part))
+_row: Final = attrgetter(*_FIGURES)
 
 _PARTS = text(
     """
