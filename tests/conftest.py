@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import redis
 from celery import Celery
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
@@ -41,6 +42,11 @@ _LONG = (
     "tests/dev/test_embedded.py",
     "test_reconciliation.py",
 )
+
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

@@ -31,7 +31,7 @@ def tmpfiles_reads(content: str) -> str:
 
 
 @pytest.mark.skipif(TMPFILES is None, reason="needs systemd-tmpfiles, of Debian's package systemd")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20))
 def test_systemds_parser_reads_a_quoted_value_as_it_was(value: str) -> None:
     try:
@@ -42,7 +42,7 @@ def test_systemds_parser_reads_a_quoted_value_as_it_was(value: str) -> None:
 
 
 @pytest.mark.skipif(TMPFILES is None, reason="needs systemd-tmpfiles, of Debian's package systemd")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("#;'\"\\ \t\r\n$`=xID", max_size=20))
 @example("\\\n x")
 def test_systemds_parser_reads_any_content_as_we_do(content: str) -> None:

@@ -57,7 +57,7 @@ def share(session):
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=PATHS, threshold=QUARTERS, margin=st.integers(min_value=1, max_value=20))
 def test_rules_fire_when_plain_python_does_live_twice_a_day_and_in_a_dry_run(session, share, path, threshold, margin):
     above = rule(session, Kind.PRICE_ABOVE, str(threshold), security="SHARE", rearm=threshold - Decimal(margin) / 4)

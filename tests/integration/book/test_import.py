@@ -489,7 +489,7 @@ PARQUET_TYPES = {
 
 
 @given(tables=books())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_csv_and_parquet_tables_make_the_same_book(
     session: Session, folder: Path, tables: dict[str, dict[str, Any]]
 ) -> None:
@@ -527,7 +527,7 @@ number_like = st.from_regex(r"[-+]?[0-9]{0,20}\.?[0-9]{0,14}", fullmatch=True) |
 
 
 @given(cells=st.lists(number_like.filter(bool), min_size=1, max_size=40))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_number_comes_exactly_or_not_at_all(session: Session, folder: Path, cells: list[str]) -> None:
     def cash(cells: list[str]) -> str:
         return CASH + "".join(f'A1,{TODAY - timedelta(days=days)},USD,"{cell}",0\n' for days, cell in enumerate(cells))

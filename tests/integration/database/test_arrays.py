@@ -30,7 +30,7 @@ ARRAYS = (
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ARRAYS)
 def test_postgresql_gets_each_element(session, array):
     kind, elements = sent(session, array)
@@ -38,7 +38,7 @@ def test_postgresql_gets_each_element(session, array):
     assert elements == array.tolist()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ARRAYS)
 def test_what_comes_back_is_what_was_sent(session, array):
     ((one, number),) = read_rows(session, "SELECT %(array)s, 7", {"array": array})

@@ -80,7 +80,7 @@ def test_a_day_is_asked_for_each_security(session):
     asked=some.lists(some.tuples(some.integers(0, 2), some.integers(-40, 120)), max_size=20),
     oldest=some.integers(0, 60),
 )
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_is_what_one_look_at_a_time_finds(session, priced, asked, oldest):
     pairs = [(priced[number], FIRST + timedelta(days=days)) for number, days in asked]
     one = text(

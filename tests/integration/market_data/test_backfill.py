@@ -160,7 +160,7 @@ TWO_FIRST = [
 @example(rows=STOOD_STILL, bytes_at_once=None, is_parquet=False)
 @example(rows=STOOD_STILL, bytes_at_once=300, is_parquet=True)
 @given(rows=ROWS | FEW | LEVELS, bytes_at_once=some.sampled_from([None, 300, 1000]), is_parquet=some.booleans())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_backfill_stores_what_a_folder_would(session, securities, tmp_path, rows, bytes_at_once, is_parquet):
     session.rollback()
     if bytes_at_once:

@@ -49,7 +49,7 @@ days = st.dates(FIRST, date(2026, 10, 30))
 currencies = st.sampled_from(ALWAYS + FIXED)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(a=currencies, b=currencies, c=currencies, day=days)
 def test_rates_agree_with_each_other(published, a, b, c, day):
     session, _ = published
@@ -62,7 +62,7 @@ def test_rates_agree_with_each_other(published, a, b, c, day):
     assert same == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(a=currencies, b=currencies, day=days)
 def test_a_day_without_rates_has_those_of_the_last_day_before_it(published, a, b, day):
     session, known = published

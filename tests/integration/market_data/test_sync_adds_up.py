@@ -149,7 +149,7 @@ class Actor(FundHouse):
 @given(
     conduct=st.lists(conducts, min_size=1, max_size=3), securities=st.integers(1, _MOST), minutes=st.integers(0, 120)
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_sync_ends_and_adds_up_whatever_providers_do(
     session: Session, engine: Engine, broker: redis.Redis, conduct: list[Conduct], securities: int, minutes: int
 ) -> None:

@@ -162,7 +162,7 @@ def test_what_nobody_asks_for_is_forgotten(throttle: Make, broker: redis.Redis) 
     idle_s=st.sampled_from([0, 10, 10**6]),
     workers=st.integers(1, 8),
 )
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_however_many_reserve_at_once_all_get_what_comes_and_nobody_more(
     throttle: Make,
     broker: redis.Redis,

@@ -186,7 +186,7 @@ class World:
 
 
 @given(at_first=FACTS, later=some.lists(FACTS, min_size=1, max_size=3), pauses=some.lists(some.integers(0, 4)))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_computed_from_a_day_on_is_what_all_of_it_comes_to(session, at_first, later, pauses):
     with session.begin_nested() as world_of_one:
         world = World(session)

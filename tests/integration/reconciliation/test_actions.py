@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -481,7 +481,5 @@ def test_whatever_people_and_runs_do_a_break_is_in_a_state_that_the_rules_allow(
         settings=settings(
             max_examples=40,
             stateful_step_count=12,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
         ),
     )

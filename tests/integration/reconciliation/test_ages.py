@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.reconciliation import BUCKETS, AgeBucket, BreakFilter, bucket_named, count_breaks_by_age, list_breaks
@@ -41,7 +41,6 @@ def test_every_age_is_in_one_bucket():
     assert bucket_named("9") is None
 
 
-@settings(deadline=None)  # the first use of a calendar builds it
 @given(st.lists(st.tuples(st.sampled_from(["XNYS", "XTKS", "XLON"]), st.integers(0, 40)), min_size=1, max_size=5))
 def test_a_bucket_is_found_by_dates_as_it_is_by_ages(breaks):
     ages = Ages(NOW)

@@ -37,7 +37,6 @@ KINDS = {**MIRRORED_KINDS, "fee": ("fee", "expense"), "any": ("other", "cash")}
 
 tried = settings(
     max_examples=15,
-    deadline=None,
     # Each example is rolled back, so the next finds the database as this one did.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

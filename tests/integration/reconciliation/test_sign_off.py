@@ -388,7 +388,7 @@ days = st.lists(st.tuples(*[st.sampled_from(["90", "100", "110", "110.00"])] * 2
 acts = st.sampled_from(["assign", "comment", "resolve", "write_off"])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(days=days, done=st.lists(st.tuples(st.integers(0, 3), acts, st.integers(0, 1)), max_size=6))
 def test_whatever_people_and_later_runs_do_a_signed_run_is_unchanged(session, days, done):
     with session.begin_nested() as savepoint:

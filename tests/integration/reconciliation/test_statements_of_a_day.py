@@ -375,7 +375,7 @@ def test_of_linked_accounts_the_last_part_counts_as_well(session, account, custo
 
 
 def test_a_day_in_any_parts_that_come_in_any_order_is_the_whole_day(session, custody, imported):
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def check(data):
         session.execute(text("TRUNCATE statements, statement_cash, statement_transactions, statement_files CASCADE"))

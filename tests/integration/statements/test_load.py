@@ -218,7 +218,7 @@ def test_whatever_the_reader_gives_the_database_takes(accounts, inbox, load, ses
     words = st.text(characters, max_size=40)
     balances = map(str, count())
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.dictionaries(words.map(str.strip).filter(bool), words, min_size=1, max_size=8))
     def check(rows: dict[str, str]) -> None:
         entries = [entry(fitid, ("NAME", memo)) for fitid, memo in rows.items()]

@@ -242,7 +242,7 @@ def test_any_files_give_the_same_statements_and_findings_as_row_by_row(accounts,
     seen = set()
     empty = "TRUNCATE statements, statement_positions, statement_files CASCADE"
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(SMALL_FILES, min_size=1, max_size=3))
     @example([[("A-2", "2024-01-30", isin, "", "-1", isin) for isin in ("US1", "US2", "US3")]])
     def check(files: list[list[tuple[str, ...]]]) -> None:
@@ -285,7 +285,7 @@ def test_what_is_written_to_a_table_is_read_back_exactly(suffix, accounts, inbox
     numbers = count(1)
     names = HEADER.strip().split(",")
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(TABLES)
     def check(rows: list[tuple[str, ...]]) -> None:
         path = inbox / f"positions-{next(numbers)}.{suffix}"

@@ -94,7 +94,7 @@ def rounding(values: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*OF_ONE))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(values=returns())
 def test_of_one_series(name, options, values):
     ours, theirs = both(name)
@@ -104,7 +104,7 @@ def test_of_one_series(name, options, values):
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*(name for name in OF_ONE if name not in ONE_BY_ONE)))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(values=some.integers(1, 4).flatmap(lambda series: returns(series=series)))
 def test_of_several_series(name, options, values):
     ours, theirs = both(name)
@@ -114,7 +114,7 @@ def test_of_several_series(name, options, values):
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*ONE_BY_ONE))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(values=some.integers(1, 4).flatmap(lambda series: returns(series=series)))
 def test_of_several_series_where_empyrical_takes_one(name, options, values):
     ours, theirs = both(name)
@@ -126,7 +126,7 @@ def test_of_several_series_where_empyrical_takes_one(name, options, values):
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*BESIDE_ANOTHER))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=some.data(), values=returns())
 def test_of_one_series_beside_a_benchmark(name, options, data, values):
     ours, theirs = both(name)
@@ -136,7 +136,7 @@ def test_of_one_series_beside_a_benchmark(name, options, data, values):
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*BESIDE_ANOTHER))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=some.data(), values=some.integers(1, 4).flatmap(lambda series: returns(series=series)))
 def test_of_several_series_beside_one_benchmark(name, options, data, values):
     ours, theirs = both(name)
@@ -150,7 +150,7 @@ def test_of_several_series_beside_one_benchmark(name, options, data, values):
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*BESIDE_ANOTHER))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=some.data(), values=some.integers(1, 4).flatmap(lambda series: returns(series=series)))
 def test_of_several_series_beside_one_benchmark_each(name, options, data, values):
     ours, theirs = both(name)
@@ -162,7 +162,7 @@ def test_of_several_series_beside_one_benchmark_each(name, options, data, values
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*ROLLING))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(values=returns(), window=some.integers(1, 50))
 def test_of_windows(name, options, values, window):
     ours, theirs = both(name)
@@ -171,7 +171,7 @@ def test_of_windows(name, options, values, window):
 
 
 @pytest.mark.parametrize(("name", "options"), with_options(*ROLLING_BESIDE_ANOTHER))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=some.data(), days=some.integers(1, 40), window=some.integers(1, 50))
 def test_of_windows_beside_a_benchmark(name, options, data, days, window):
     ours, theirs = both(name)
@@ -183,7 +183,7 @@ def test_of_windows_beside_a_benchmark(name, options, data, days, window):
 
 
 @pytest.mark.parametrize("name", [*ROLLING, "roll_cagr", *ROLLING_BESIDE_ANOTHER])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=some.data(), days=some.integers(0, 30), window=some.integers(1, 40))
 def test_windows_of_several_series_are_those_of_each(name, data, days, window):
     ours = getattr(analytics, name)
@@ -198,7 +198,7 @@ def test_windows_of_several_series_are_those_of_each(name, data, days, window):
         np.testing.assert_array_equal(together[:, number], ours(column, *beside, window))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=returns(), window=some.integers(1, 50))
 def test_rolling_cagr_is_that_of_each_window_where_empyricals_fails(values, window):
     values, window = fit_for("cagr", values), min(window, len(values))
@@ -208,7 +208,7 @@ def test_rolling_cagr_is_that_of_each_window_where_empyricals_fails(values, wind
     assert_same(analytics.roll_cagr(values, max(window, 1)), windows if len(values) else [], about=1e-14)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(prices=returns() | some.integers(1, 3).flatmap(lambda series: returns(series=series)), whole=some.booleans())
 def test_simple_returns(prices, whole):
     if whole:

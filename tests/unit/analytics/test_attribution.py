@@ -26,7 +26,7 @@ BACON = ([0.4, 0.3, 0.3], [0.2, -0.05, 0.06], [0.4, 0.2, 0.4], [0.1, -0.04, 0.08
 WAYS = pytest.mark.parametrize("linking", Linking)
 METHODS = pytest.mark.parametrize("method", AttributionMethod)
 #: Tables of pandas take their time.
-SLOW = settings(deadline=None, max_examples=25)
+SLOW = settings(max_examples=25)
 EXACT = {"rel": 0, "abs": 1e-12}
 
 

@@ -103,7 +103,7 @@ def test_several_series_have_one_each():
     ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(values=returns() | some.lists(some.sampled_from([-0.5, 0.0, 0.1, 1.0, -0.1]), max_size=30).map(np.array))
 def test_it_is_where_the_drawdown_series_is_least(values):
     least = max_drawdown(values)

@@ -12,7 +12,7 @@ from typing import Any
 
 import currency_converter
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from app.analytics.lots import CostMethod, EventKind, Holding, HoldingEvent, Lot, follow_lots
@@ -475,7 +475,6 @@ def streams(
     return in_order(events)
 
 
-@settings(deadline=None)
 @given(streams(shorts=True), some.sampled_from(CostMethod), AMOUNTS, RATES)
 def test_realised_and_unrealised_gains_are_value_and_proceeds_less_cost(events, method, price, rate):
     holdings = follow_lots(events, method, allow_shorts=True)
@@ -493,7 +492,6 @@ def test_realised_and_unrealised_gains_are_value_and_proceeds_less_cost(events, 
     assert won == value + paid
 
 
-@settings(deadline=None)
 @given(streams(), some.sampled_from(CostMethod))
 def test_the_costs_of_what_is_left_and_of_what_was_sold_are_those_of_what_was_bought(events, method):
     holdings = follow_lots(events, method).values()
@@ -504,7 +502,6 @@ def test_the_costs_of_what_is_left_and_of_what_was_sold_are_those_of_what_was_bo
     assert all(lot.cost >= 0 and lot.base_cost >= 0 and lot.quantity > 0 for each in holdings for lot in each.lots)
 
 
-@settings(deadline=None)
 @given(streams(accounts=1, shorts=True), AMOUNTS, RATES)
 def test_when_all_is_sold_both_methods_won_the_same(events, amount, rate):
     left = held(FIFO, *events, allow_shorts=True).quantity if events else 0
@@ -516,7 +513,6 @@ def test_when_all_is_sold_both_methods_won_the_same(events, amount, rate):
     assert sum(each.proceeds for each in fifo.realised) == sum(each.proceeds for each in average.realised)
 
 
-@settings(deadline=None)
 @given(streams(shorts=True), some.sampled_from(CostMethod), some.integers(0, 20), RATIOS)
 def test_a_split_and_its_reverse_change_nothing(events, method, place, ratio):
     new, old = ratio
@@ -525,7 +521,6 @@ def test_a_split_and_its_reverse_change_nothing(events, method, place, ratio):
     same_as_before(events, [*events[:place], *there, *events[place:]], method)
 
 
-@settings(deadline=None)
 @given(streams(accounts=1, shorts=True), some.sampled_from(CostMethod), some.integers(0, 20), some.integers(1, 10))
 def test_a_transfer_there_and_back_changes_nothing(events, method, place, tenths):
     place = min(place, len(events))
@@ -537,7 +532,6 @@ def test_a_transfer_there_and_back_changes_nothing(events, method, place, tenths
     same_as_before(events, [*events[:place], *there, *events[place:]], method)
 
 
-@settings(deadline=None)
 @given(streams(accounts=1, shorts=True), some.sampled_from(CostMethod))
 def test_amounts_times_any_rate_are_gains_times_it(events, method):
     """What is won in a currency that never moves is that in the other, times the rate."""

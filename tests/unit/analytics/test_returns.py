@@ -536,7 +536,6 @@ def test_sixty_payments_of_one_sign_have_the_rate_at_which_they_grow():
     assert money_weighted(dates, amounts).rate == near(1.01 ** (365 / 30) - 1)
 
 
-@settings(deadline=None)
 @given(
     some.lists(some.integers(-900, 1000), min_size=60, max_size=60),
     some.floats(-0.05, 0.05),
@@ -579,7 +578,7 @@ def exact_roots(amounts: Sequence[int]) -> int:
     return changes(at_zero) - changes([each[-1] > 0 for each in chain])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(some.lists(some.integers(-20, 20), min_size=2, max_size=9))
 def test_a_rate_is_given_if_and_only_if_there_is_just_one(amounts):
     assume(any(each > 0 for each in amounts) and any(each < 0 for each in amounts))
@@ -597,7 +596,6 @@ def test_a_rate_is_given_if_and_only_if_there_is_just_one(amounts):
         assert {NoRate.SEVERAL: count > 1, NoRate.NONE: count == 0}[found.lack]
 
 
-@settings(deadline=None)
 @given(some.lists(some.floats(-0.04, 0.05), min_size=60, max_size=60), some.integers(1, 60), some.integers(1, 1000))
 def test_money_times_any_number_has_the_same_rate(rates, step, factor):
     dates, amounts = saved(rates, [100.0] * 60, step)

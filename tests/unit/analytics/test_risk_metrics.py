@@ -64,7 +64,7 @@ OPTIONS = some.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     data=some.data(),
     portfolios=some.integers(0, 4),
@@ -225,7 +225,7 @@ def test_an_unknown_period_is_refused():
         risk_metrics(np.zeros((2, 3)), period="hourly")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     values=some.lists(some.sampled_from([-0.03, -0.02, -0.01, 0.0, 0.01]) | some.floats(-0.1, 0.1), min_size=1),
     copies=some.integers(1, 60),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import currency_converter
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as some
 
 from app.market_data.checks import Doubt, DoubtedPrice, Known, KnownClose, check
@@ -562,7 +562,6 @@ LEVELS = some.fractions(Fraction(13, 10), 40, max_denominator=50).flatmap(lambda
 CALLS = some.lists(some.lists(some.tuples(some.integers(1, 40), some.integers(-20, 20)), max_size=8), max_size=12)
 
 
-@settings(deadline=None)
 @given(LEVELS, CALLS, some.data())
 def test_a_level_that_nobody_accepted_and_no_split_explains_never_counts_however_long_it_is_repeated(
     level, calls, data
@@ -599,7 +598,6 @@ def at(series: Sequence[Quote], place: int, price: Decimal) -> list[Quote]:
     return [each if number != place else quote(price, each.price_date) for number, each in enumerate(series)]
 
 
-@settings(deadline=None)
 @given(_STEPS, some.data())
 def test_a_spike_in_a_quiet_series_is_all_that_is_doubted(steps, data):
     series = quiet(steps)
@@ -613,7 +611,6 @@ def test_a_spike_in_a_quiet_series_is_all_that_is_doubted(steps, data):
     assert doubts(series, known(counting), today=FAR) == [[]] * len(series)
 
 
-@settings(deadline=None)
 @given(some.lists(some.integers(-9, 9), min_size=5, max_size=40), some.randoms(use_true_random=False))
 def test_a_quiet_series_gets_no_doubt_in_whatever_pieces_it_comes(steps, random):
     series = quiet(steps)
@@ -629,7 +626,6 @@ wild = some.lists(
 ).map(lambda steps: [quote(price, DAY + timedelta(days=3 * number + gap)) for number, (gap, price) in enumerate(steps)])
 
 
-@settings(deadline=None)
 @given(wild, some.decimals("0.0001", "10000", places=4).filter(bool), some.sampled_from(["equity", "bond"]))
 def test_a_series_in_any_other_unit_gets_the_same_doubts(series, unit, asset_class):
     scaled = [quote(each.price * unit, each.price_date) for each in series]
@@ -637,7 +633,6 @@ def test_a_series_in_any_other_unit_gets_the_same_doubts(series, unit, asset_cla
     assert doubts(scaled, of, today=FAR) == doubts(series, of, today=FAR)
 
 
-@settings(deadline=None)
 @given(wild, some.randoms(use_true_random=False))
 def test_the_order_in_which_days_come_does_not_matter(series, random):
     by_day = list({each.price_date: each for each in series}.values())
@@ -645,7 +640,6 @@ def test_the_order_in_which_days_come_does_not_matter(series, random):
     assert doubts(mixed, known({}), today=FAR) == doubts(by_day, known({}), today=FAR)
 
 
-@settings(deadline=None)
 @given(
     wild,
     some.data(),

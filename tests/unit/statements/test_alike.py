@@ -49,7 +49,7 @@ def unlike_of(statements: list[tuple[Rows, Rows]]) -> list[int]:
 def test_what_the_gate_would_hold_back_is_never_let_through():
     held_back = let_through = 0
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400)
     @given(st.lists(st.tuples(DAY, DAY.filter(bool)), min_size=1, max_size=4))
     def check(statements: list[tuple[Rows, Rows]]) -> None:
         nonlocal held_back, let_through

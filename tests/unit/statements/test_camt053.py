@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.statements.formats import camt053, read_statements
@@ -446,7 +446,6 @@ def _paged(numbers: list[tuple[int, bool]]) -> list[Tree]:
     return [("Stmt", whole[number]) for number, _ in numbers]
 
 
-@settings(deadline=None)
 @given(st.permutations([(1, False), (2, False), (3, True)]), st.booleans())
 def test_pages_are_put_together_whatever_their_order(order: list[tuple[int, bool]], in_envelope: bool) -> None:
     parts = _paged(order)
@@ -505,7 +504,6 @@ def _entry(draw: st.DrawFn, number: Decimal) -> Tree:
     )
 
 
-@settings(deadline=None)
 @given(_AMOUNTS, _entries())
 def test_opening_and_entries_come_to_closing_and_no_two_rows_share_a_reference(
     opening: Decimal, entries: list[Tree]

@@ -77,7 +77,6 @@ def test_a_file_cut_anywhere_gives_no_statement(module: ModuleType, tree: Tree, 
         refusal(module, data[:end])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     read_or_refused(data)
@@ -85,7 +84,6 @@ def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     read_or_refused(b'<?xml version="1.0" encoding="ISO-8859-1"?><Document>' + data + b"</Document>")
 
 
-@settings(deadline=None)
 @given(st.text("<>/!?[]-&#;:x0 \"'=Document\n", max_size=200))
 def test_no_text_that_looks_like_tags_raises_anything_but_a_refusal(text: str) -> None:
     read_or_refused(f"<Document>{text}</Document>".encode())
@@ -131,13 +129,12 @@ def _pruned(draw: st.DrawFn) -> Tree:
     return (name, [child for part in content for child in changed(part)])
 
 
-@settings(deadline=None)
 @given(_mangled())
 def test_a_mangled_file_is_read_or_refused(data: bytes) -> None:
     read_or_refused(data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(_pruned())
 def test_a_sound_file_with_a_wrong_message_is_read_or_refused(tree: Tree) -> None:
     read_or_refused(xml(tree))

@@ -313,7 +313,6 @@ def test_a_security_goes_by_its_isin_else_by_what_it_has(
 # Pages
 
 
-@settings(deadline=None)
 @given(st.permutations(range(3)), st.booleans())
 def test_pages_are_put_together_whatever_their_order(order: list[int], numbered: bool) -> None:
     texts = [
@@ -469,7 +468,6 @@ def test_what_a_hostile_file_repeats_takes_no_time_beyond_its_size(repeated: str
         refusal((begin + repeated * (1_000_000 // len(repeated))).encode())
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     read_or_refused(data)
@@ -477,7 +475,7 @@ def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     read_or_refused(b"{1:" + data + b"}{4:\n:16R:GENL\n-}")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_mangled_file_is_read_or_refused(data: st.DataObject) -> None:
     lines = received(statement(WHOLE, totals=":19A::HOLS//USD1,")).decode().split("\r\n")
@@ -507,7 +505,6 @@ def _written(number: Decimal) -> tuple[str, str]:
     return "N" if number < 0 else "", f"{abs(number):f}".replace(".", ",")
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(ISINS), st.tuples(_NUMBERS, _NUMBERS), min_size=1))
 def test_what_is_written_is_read_back_and_read_again(held: dict[str, tuple[Decimal, Decimal]]) -> None:
     texts = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ofxparse import OfxParser
 
@@ -374,7 +374,6 @@ def _without_lines(statement: ParsedStatement) -> ParsedStatement:
     )
 
 
-@settings(deadline=None)
 @given(st.lists(_statements(), min_size=1, max_size=3, unique_by=lambda s: (s.custodian, s.account_number)))
 def test_what_is_written_is_read_back_whatever_the_dialect(statements: list[ParsedStatement]) -> None:
     tree = file_of(*map(_written, statements))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.statements.formats import ofx
@@ -94,7 +94,6 @@ def test_a_file_cut_short_says_so() -> None:
     assert "again" in error.hint
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     read_or_refused(data)
@@ -102,7 +101,6 @@ def test_no_bytes_raise_anything_but_a_refusal(data: bytes) -> None:
     read_or_refused(SGML_HEADER.encode() + b"<OFX>" + data + b"</OFX>")
 
 
-@settings(deadline=None)
 @given(st.text("<>/!?[]-&#;x0OFXSTMTRS \n", max_size=200))
 def test_no_text_that_looks_like_tags_raises_anything_but_a_refusal(text: str) -> None:
     read_or_refused(f"<OFX><INVSTMTRS>{text}</INVSTMTRS></OFX>".encode())
@@ -128,7 +126,6 @@ def _mangled(draw: st.DrawFn) -> bytes:
     return data
 
 
-@settings(deadline=None)
 @given(_mangled())
 def test_a_mangled_file_is_read_or_refused(data: bytes) -> None:
     read_or_refused(data)

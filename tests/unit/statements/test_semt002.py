@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.statements.formats import read_statements, semt002
@@ -342,7 +342,6 @@ def test_a_statement_that_stands_twice_is_refused() -> None:
 # Pages
 
 
-@settings(deadline=None)
 @given(st.permutations(range(3)))
 def test_pages_are_put_together_whatever_their_order(order: list[int]) -> None:
     parts = [file_of(positions=[position(ISINS[index])], page=(index + 1, index == 2)) for index in range(3)]
@@ -364,7 +363,6 @@ def test_a_statement_without_all_its_pages_is_refused(given_pages: list[tuple[in
 _NUMBERS = st.decimals(0, 10**13, allow_nan=False, places=5)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(ISINS), st.tuples(_NUMBERS, st.booleans(), _NUMBERS), min_size=1))
 def test_what_is_written_is_read_back_and_read_again(held: dict[str, tuple[Decimal, bool, Decimal]]) -> None:
     positions = [
