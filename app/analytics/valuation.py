@@ -92,6 +92,8 @@ class Valuation:
     #: What was put into a line, less what was taken out, so that value = yesterday's + flow + gain + residual.
     line_flow: Floats
     line_residual: Floats
+    #: Of the gain, above zero: what the line paid, or what named it.
+    line_fees: Floats
 
 
 def value_lines(lines: Lines, movements: Movements, prices: Floats, rates: Floats) -> Valuation:
@@ -147,7 +149,9 @@ def value_lines(lines: Lines, movements: Movements, prices: Floats, rates: Float
     unexplained = quantities[:, 1:] - before - added[:, 1:]
     moved = unexplained != 0
     residual[:, 1:] = np.where(moved, unexplained * units[:, 1:], 0.0)
-    for of_lines in (gain, fx_gain, flow, residual):
+    is_fee = effect == Effect.FEE
+    fees = 0.0 - summed(gains_at[is_fee], worth[is_fee])
+    for of_lines in (gain, fx_gain, flow, residual, fees):
         of_lines[:, 0] = 0.0
 
     by_account = _Sums(lines.account, lines.accounts)
@@ -169,7 +173,7 @@ def value_lines(lines: Lines, movements: Movements, prices: Floats, rates: Float
         transferred_in=total(transfer & (comes | unknown)),
         transferred_out=0.0 - total(transfer & ~comes),
         income=total(effect == Effect.INCOME),
-        fees=0.0 - total(effect == Effect.FEE),
+        fees=0.0 - total(is_fee),
         gain=by_account(gain),
         fx_gain=by_account(fx_gain),
         residual=by_account(residual),
@@ -178,6 +182,7 @@ def value_lines(lines: Lines, movements: Movements, prices: Floats, rates: Float
         line_fx_gain=fx_gain,
         line_flow=flow,
         line_residual=residual,
+        line_fees=fees,
     )
 
 

@@ -122,16 +122,20 @@ def currency_attribution(
 
 def _print_parts(found: "Breakdown") -> None:
     output().print(Text(f"{cell(found.code)}: {found.first_day} to {found.as_of}, in {found.currency}", "bold"))
-    table = plain_table("", "value>", "share>", "gain>", "of it by rates>", "contribution>", "own return>")
+    table = plain_table("", "value>", "share>", "gain>", "of it by rates>", "contribution>")
     for part in found.parts:
         table.add_row(
             cell(part.label), _money(part.value), _share(part.share), _money(part.gain), _money(part.fx_gain),
-            _share(part.contribution), _share(part.net_return),
+            _share(part.contribution),
         )  # fmt: skip
-    table.add_row(
-        "all", _money(found.value), "", _money(found.gain), _money(found.fx_gain), _share(found.net_return), ""
-    )
+    table.add_row("all", _money(found.value), "", _money(found.gain), _money(found.fx_gain), _share(found.net_return))
     output().print(table)
+    returns = plain_table("own returns", "net>", "gross>", "money-weighted>", "Modified Dietz>")
+    for part in found.parts:
+        own = (part.net_return, part.gross_return, part.money_weighted_return, part.modified_dietz)
+        returns.add_row(cell(part.label), *map(_share, own))
+    output().print()
+    output().print(returns)
 
 
 def _print_attribution(found: "AttributionView") -> None:

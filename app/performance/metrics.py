@@ -20,14 +20,13 @@ from app.analytics import (
     down_capture,
     information_ratio,
     link_returns,
-    modified_dietz,
-    money_weighted,
     risk_metrics,
     tracking_error,
     up_capture,
 )
 from app.database import read_columns, read_rows
 from app.performance.benchmarks import benchmark_returns
+from app.performance.weighted import weighted_returns
 
 Floats = NDArray[np.float64]
 Days = NDArray[np.datetime64]
@@ -37,8 +36,6 @@ _YEARS: Final = {"1y": 1, "3y": 3, "5y": 5}
 SPANS: Final = ("all", "ytd", *_YEARS)
 #: So many portfolios are in memory at once; each has some thousand days.
 _AT_ONCE: Final = 250
-#: Of fewer days the money-weighted return is that of all of them, and not of a year.
-_A_YEAR: Final = 365
 
 _RISK: Final = (
     "annual_return", "annual_volatility", "downside_risk", "sharpe_ratio", "sortino_ratio", "calmar_ratio",
@@ -164,19 +161,8 @@ class _Flows:
             days, inflow, outflow = (self._columns[name][low:high] for name in ("day", "inflow", "outflow"))
             is_of_span = days > first[place]
             days, inflow, outflow = days[is_of_span], inflow[is_of_span], outflow[is_of_span]
-            begin, end = values["start"][place], values["end"][place]
-            length = (last - first[place]).astype(np.int64)
-            if not length:
-                continue
-            # What comes in is there from the start of its day, so it counts from the day before.
-            dates = np.concatenate([[first[place]], days - 1, days, [last]])
-            amounts = np.concatenate([[-begin], -inflow, outflow, [end]])
-            is_annual = length > _A_YEAR
-            weighted[place] = money_weighted(dates, amounts, is_annual=bool(is_annual)).rate
-            numbers = (days - first[place]).astype(np.int64)
-            dietz[place] = modified_dietz(
-                begin, end, np.concatenate([inflow, -outflow]), np.concatenate([numbers, numbers]), length
-            )
+            both = values["start"][place], values["end"][place]
+            weighted[place], dietz[place] = weighted_returns((first[place], last), both, days, inflow, outflow)
         return weighted, dietz
 
 

@@ -196,6 +196,9 @@ class PortfolioPart(Base, app_may={"INSERT", "DELETE"}):
     fx_gain: Mapped[float | None] = mapped_column(_Figure)
     contribution: Mapped[float | None] = mapped_column(_Figure)
     net_return: Mapped[float | None] = mapped_column(_Figure)
+    gross_return: Mapped[float | None] = mapped_column(_Figure)
+    money_weighted_return: Mapped[float | None] = mapped_column(_Figure)
+    modified_dietz: Mapped[float | None] = mapped_column(_Figure)
 
 
 class PortfolioAttribution(Base, app_may={"INSERT", "DELETE"}):

@@ -22,7 +22,7 @@ Bools = NDArray[np.bool_]
 #: What the part that is cash is called.
 CASH: Final = "cash"
 #: Figures of a part that are of what happened since the day before.
-_MOVED: Final = ("gain", "fx_gain", "residual", "flow")
+_MOVED: Final = ("gain", "fx_gain", "residual", "flow", "fees")
 
 
 class PartsBy(StrEnum):
@@ -60,6 +60,8 @@ class PartDays:
     residual: Floats
     #: What came into the part, less what left it.
     flow: Floats
+    #: Of the gain, above zero.
+    fees: Floats
     #: (days,): what came into the portfolio.
     inflow: Floats
 
@@ -167,6 +169,7 @@ def _of_lines(
         "gain": np.where(is_in, values.line_gain, 0.0),
         "fx_gain": np.where(is_in, values.line_fx_gain, 0.0),
         "residual": np.where(is_in, values.line_residual, 0.0),
+        "fees": np.where(is_in, values.line_fees, 0.0),
         "flow": np.where(is_in, values.line_flow, 0.0)
         + np.where(joins, _day_before(worth), 0.0)
         - np.where(leaves, worth, 0.0),

@@ -16,6 +16,7 @@ from app.database import copy_rows
 from app.errors import BadInputError
 from app.performance.lookup import find_portfolio, find_span
 from app.performance.part_days import PartDays, PartsBy
+from app.performance.weighted import weighted_returns
 
 Floats = NDArray[np.float64]
 
@@ -37,8 +38,11 @@ class Part:
     fx_gain: float | None
     #: Of the portfolio's return: those of all parts sum to it.
     contribution: float | None
-    #: The part's own time-weighted return.
+    #: The part's own returns: time-weighted, net and gross of fees; money-weighted, as of a portfolio; Modified Dietz.
     net_return: float | None
+    gross_return: float | None
+    money_weighted_return: float | None
+    modified_dietz: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,11 @@ def break_down(session: Session, code: str, *, by: PartsBy, span: str = "all") -
 def compute_parts(days: PartDays) -> list[Part]:
     """Compute what parts are worth on the last of some days, and what they gained and contributed over them."""
     linked = link_contributions(days.contributions.T) if days.labels else None
-    flow = days.flow[:, 1:]
-    of_days = time_weighted(days.value[:, 1:], np.maximum(flow, 0.0), np.maximum(-flow, 0.0), opening=days.value[:, 0])
-    own = link_returns(of_days)
+    came, went = np.maximum(days.flow[:, 1:], 0.0), np.maximum(-days.flow[:, 1:], 0.0)
+    net, gross = (
+        link_returns(time_weighted(days.value[:, 1:], came, went, fees, opening=days.value[:, 0]))
+        for fees in (0.0, days.fees[:, 1:])
+    )
     end = days.value[:, -1]
     held = exposures(end, days.labels)
     shares = dict(zip(held.labels, held.share.tolist(), strict=True))
@@ -122,7 +128,9 @@ def compute_parts(days: PartDays) -> list[Part]:
             gain=_known(gain[place]),
             fx_gain=_known(fx_gain[place]),
             contribution=None if linked is None else _known(linked.linked[place]),
-            net_return=_known(own[place]),
+            net_return=_known(net[place]),
+            gross_return=_known(gross[place]),
+            **_weighted(days, place),
         )
         for place, label in enumerate(days.labels)
         if np.any(days.value[place] != 0) or np.any(days.gain[place] != 0)
@@ -135,7 +143,17 @@ def store_parts(session: Session, parts: Mapping[tuple[int, str, PartsBy], Seque
     copy_rows(session, f"portfolio_parts (portfolio_id, span, by, {', '.join(_FIGURES)})", rows)
 
 
-def _known(number: np.float64 | Floats) -> float | None:
+def _weighted(days: PartDays, place: int) -> dict[str, float | None]:
+    flow = days.flow[place]
+    # Of a flow that is not known there is no return, either.
+    on = np.flatnonzero(flow != 0)
+    values = days.value[place, 0], days.value[place, -1]
+    came, went = np.maximum(flow[on], 0.0), np.maximum(-flow[on], 0.0)
+    rate, dietz = weighted_returns((days.days[0], days.days[-1]), values, days.days[on], came, went)
+    return {"money_weighted_return": _known(rate), "modified_dietz": _known(dietz)}
+
+
+def _known(number: float | np.float64 | Floats) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
@@ -144,7 +162,9 @@ _row: Final = attrgetter(*_FIGURES)
 
 _PARTS = text(
     """
-    SELECT label, name, value, share, gain, fx_gain, contribution, net_return
+    SELECT
+        label, name, value, share, gain, fx_gain, contribution, net_return, gross_return, money_weighted_return,
+        modified_dietz
     FROM portfolio_parts
     WHERE portfolio_id = :portfolio_id AND span = :span AND by = :by
     ORDER BY coalesce(value, 0) DESC, label COLLATE "C"

@@ -170,7 +170,9 @@ def test_parts_are_shown_with_their_sums_once_they_are_computed(session, north):
     valued(session, NOW)
     session.commit()
     shown = run("performance", "parts", "NORTH").stdout
-    assert line(shown, "PINE").split()[1:3] == ["15,000.00", "100.00%"]
+    assert line(shown, "PINE", "15,000.00").split()[1:3] == ["15,000.00", "100.00%"]
+    assert lines(shown)[6] == "own returns net gross money-weighted Modified Dietz"
+    assert lines(shown)[7] == "PINE 20.97% 20.97% 20.97% 20.97%"
     told = json.loads(run("performance", "parts", "NORTH", "--json").stdout)
     assert (told["value"], told["parts"][0]["label"]) == (15000, "PINE")
     session.execute(text("INSERT INTO unexplained_portfolios SELECT id FROM portfolios"))

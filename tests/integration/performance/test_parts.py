@@ -74,6 +74,33 @@ def test_a_part_has_its_own_gain_of_prices_and_of_rates_and_its_own_return(sessi
     assert by_label["cash USD"].gain == -12
 
 
+def test_a_part_has_returns_gross_of_its_fees_and_such_that_weigh_what_was_put_in(session, held):
+    by_label = {part.label: part for part in break_down(session, "NORTH", by=PartsBy.SECURITY).parts}
+    cash, share = by_label["cash USD"], by_label["SHARE"]
+    # 500, 470 for the shares and 30 of a dividend in, 12 of a fee out, and 1,000 in.
+    assert cash.net_return == pytest.approx((500 + 470 + 30 - 12) / 1000 - 1)
+    assert cash.gross_return == pytest.approx(0)
+    assert cash.modified_dietz == pytest.approx(-12 / (500 + 470 * 3 / 4 + 30 * 2 / 4 + 1000 * 1 / 4))
+    # What it came to is worth nothing together with what was put in and taken out, at that rate of the whole time.
+    assert share.gross_return == share.net_return
+    rate = 1 + share.money_weighted_return
+    assert 1000 * rate - 470 * rate ** (2 / 4) - 30 * rate ** (1 / 4) == pytest.approx(60 * 9)
+
+
+def test_a_fee_that_names_a_security_is_its_own(session, held):
+    share = session.scalar(text("SELECT id FROM securities WHERE code = 'SHARE'"))
+    make.trade(
+        session, held, kind="fee", amount=Decimal(-40), security_id=share, trade_date=DAYS[3], settle_date=DAYS[3]
+    )
+    session.execute(text("UPDATE portfolios SET due_from = '0001-01-01'"))
+    session.commit()
+    valued(session)
+    by_label = {part.label: part for part in break_down(session, "NORTH", by=PartsBy.SECURITY).parts}
+    assert by_label["SHARE"].gain == pytest.approx(60 * -1 + 40 * 1.75 + 30 - 40)
+    assert by_label["SHARE"].gross_return > by_label["SHARE"].net_return
+    assert by_label["cash USD"].gain == -12
+
+
 def test_a_part_without_a_price_is_not_known_and_the_others_are(session, held):
     lost = make.security(session, "LOST", asset_class="other")
     make.book(session, held, as_of=DAYS[4], positions={lost: "5"}, cash={"USD": "0"})

@@ -53,6 +53,13 @@ def test_a_deposit_is_no_gain_and_a_dividend_is_one_of_the_security_that_pays_it
 def test_a_fee_is_a_gain_below_zero_and_told_apart():
     result = value(lines((0, CASH, 0, [100, 99])), [(0, 1, -1, 0, Effect.FEE)])
     assert (result.fees[0, 1], result.gain[0, 1], result.outflow[0, 1]) == (1, -1, 0)
+    assert result.line_fees.tolist() == [[0, 1]]
+
+
+def test_a_fee_is_of_the_security_that_it_names():
+    held = lines((0, 0, 0, [10, 10]), (0, CASH, 0, [5, 3]))
+    result = value(held, [(1, 1, -2, 0, Effect.FEE)], prices=[[10, 10]])
+    assert (result.fees[0, 1], result.line_fees[:, 1].tolist()) == (2, [2, 0])
 
 
 def test_securities_that_are_transferred_flow_at_the_close_of_the_day():
@@ -149,6 +156,9 @@ def test_start_and_flows_and_gains_are_the_end_but_for_what_the_book_has_more_th
     np.testing.assert_allclose(result.value[:, 1:], end, atol=scale, rtol=0)
     of_lines = result.line_value[:, :-1] + (result.line_flow + result.line_gain + result.line_residual)[:, 1:]
     np.testing.assert_allclose(result.line_value[:, 1:], of_lines, atol=scale, rtol=0)
+    fees = np.zeros(result.fees.shape)
+    np.add.at(fees, held.account, result.line_fees)
+    np.testing.assert_allclose(result.fees, fees, atol=scale, rtol=0)
     exact = Fraction(0)
     units = [Fraction(p) * Fraction(r) for p, r in zip(prices[0], rates[1], strict=True)]
     exact = sum((Fraction(q) * units[-1] for q in [held.quantities[0, -1]]), Fraction(0)) + sum(

@@ -39,7 +39,8 @@ def upgrade() -> None:
         "portfolio_parts",
         of_segment,
         sa.Column("name", sa.Text(), nullable=False),
-        *_figures("value", "share", "gain", "fx_gain", "contribution", "net_return"),
+        *_figures("value", "share", "gain", "fx_gain", "contribution"),
+        *_figures("net_return", "gross_return", "money_weighted_return", "modified_dietz"),
     )
     _table(
         "portfolio_attributions",
