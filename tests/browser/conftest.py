@@ -48,12 +48,22 @@ def show(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert (asked, said) == ([], [])
 
 
+@pytest.fixture(scope="session")
+def pages() -> dict[str, str]:
+    """Pages that take long to make, by name: each is made once."""
+    return {}
+
+
 @pytest.fixture(params=["reconciliation", "performance", "twenty"])
-def report(request: pytest.FixtureRequest, session, tmp_path: Path) -> Path:
-    """A report as the program writes it: with the names that strangers gave, and of the real prices of four years."""
+def report(request: pytest.FixtureRequest, session, tmp_path: Path, pages: dict[str, str]) -> Path:
+    """A report as the program writes it: with the names that strangers gave, and of the real prices of 33 years."""
     if request.param == "twenty":
-        twenty.value_twenty(session, twenty.read_closes(request.getfixturevalue("skfolio_samples")))
-        return write_performance_report(session, twenty.CODE, tmp_path)
+        path = tmp_path / "twenty.html"
+        if "twenty" not in pages:
+            twenty.value_twenty(session, twenty.read_closes(request.getfixturevalue("skfolio_samples")))
+            pages["twenty"] = write_performance_report(session, twenty.CODE, tmp_path).read_text()
+        path.write_text(pages["twenty"])
+        return path
     if request.param == "performance":
         value_portfolio(session)
         return write_performance_report(session, CODE, tmp_path)

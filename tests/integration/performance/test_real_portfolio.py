@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.analytics import DAILY, risk_metrics
-from app.performance import PartsBy, break_down, portfolio_history, show_portfolio
+from app.performance import PartsBy, break_down, portfolio_history, read_explained, show_portfolio
 from app.reports import write_performance_report
 from tests.integration.performance.twenty import CODE, read_closes, value_twenty
 
@@ -18,7 +18,7 @@ def test_stored_figures_and_the_page_are_those_of_the_arrays(session, skfolio_sa
 
     view = show_portfolio(session, CODE)
     spans = {span.span: span for span in view.spans}
-    assert set(spans) == {"all", "ytd", "1y", "3y"}
+    assert set(spans) == {"all", "ytd", "1y", "3y", "5y"}
     assert spans["all"].doubts == ()
     assert view.value == pytest.approx(values[-1], rel=1e-12)
     expected = risk_metrics(returns[None, :], beside, spans=True, period=DAILY)
@@ -39,6 +39,10 @@ def test_stored_figures_and_the_page_are_those_of_the_arrays(session, skfolio_sa
     )
     assert sum(part.contribution or 0 for part in found.parts) == pytest.approx(values[-1] / values[0] - 1, rel=1e-11)
     assert len(days) == len(history.days)
+
+    explained = read_explained(session, CODE)
+    assert {gain.security: float(gain.unrealised.price) for gain in explained.gains} == pytest.approx(gains, rel=1e-12)
+    assert explained.reasons == []
 
     page = write_performance_report(session, CODE, tmp_path).read_text()
     assert f"{values[-1]:,.2f}" in page

@@ -1,8 +1,9 @@
-"""Some of each of 20 American stocks, with their real closes of four years, beside their index."""
+"""Some of each of 20 American stocks, with their real closes of 33 years, beside their index."""
 
 import csv
 import gzip
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from tests import factories as make
 from tests.integration.performance.valuing import valued
 
 CODE = "TWENTY"
-#: Of which skfolio's file has closes; without a leap day it would not be many years.
-FIRST, LAST = date(2012, 12, 31), date(2016, 12, 30)
-NOW = datetime(2016, 12, 31, 12, tzinfo=UTC)
+#: All days of which skfolio's file has closes.
+FIRST, LAST = date(1990, 1, 2), date(2022, 12, 28)
+NOW = datetime(2022, 12, 29, 12, tzinfo=UTC)
 
 Closes = tuple[list[date], list[str], NDArray[np.float64], NDArray[np.float64]]
 
@@ -37,7 +38,7 @@ def read_closes(folder: Path) -> Closes:
 
 
 def value_twenty(session: Session, closes: Closes) -> None:
-    """Write an account with some of each stock, held since the first day, and cash; value it, and commit."""
+    """Write an account with some of each stock, bought on the first day, and cash; value it, and commit."""
     days, names, of_stocks, of_index = closes
     account = make.account(session, CODE, name="Twenty American stocks")
     ids = [make.security(session, name, name=name) for name in [*names, "INDEX"]]
@@ -52,6 +53,12 @@ def value_twenty(session: Session, closes: Closes) -> None:
             for security_id, close in zip(ids, row.tolist(), strict=True):
                 copy.write_row((security_id, day, 1, close, "USD", "test"))
     held = {security_id: str(10 * (place + 1)) for place, security_id in enumerate(ids[:-1])}
+    for security_id, close in zip(ids, of_stocks[0].tolist(), strict=False):
+        units = Decimal(held[security_id])
+        make.trade(
+            session, account, kind="buy", security_id=security_id, quantity=units, amount=-units * Decimal(str(close)),
+            trade_date=days[0], settle_date=days[0],
+        )  # fmt: skip
     make.book(session, account, as_of=days[0], positions=held, cash={"USD": "25000"})
     session.commit()
     valued(session, NOW)
