@@ -93,13 +93,14 @@ def value_due_groups(session: Session, *, now: datetime) -> Valued:
 
 def _valued(session: Session, ids: Sequence[int], changed: dict[int, date], *, now: datetime) -> Valued:
     spans = compute_metrics(session, ids)
+    # It may wait for whoever explains one of them now, and others need not wait with it.
+    unexplained = note_unexplained(session, ids)
     # Of jobs that end at once the last one sees that all are done.
     session.execute(_LOCK)
     for (calendar,) in session.execute(_CALENDARS).all():
         asked = {"portfolio_ids": list(ids), "calendar": calendar, "last": last_ended_business_day(calendar, now)}
         session.execute(_DONE, asked)
     session.execute(_FOLLOW, {"portfolio_ids": list(changed), "days": list(changed.values())})
-    unexplained = note_unexplained(session, ids)
     return Valued(len(ids), spans, unexplained, groups=bool(session.scalar(_ARE_GROUPS_READY)))
 
 
