@@ -99,9 +99,14 @@ def send_mail(
     content = message(
         settings, to=to, subject=subject, text=text, message_id=message_id, letter=letter, mailing_list=mailing_list
     )
+    send_message(settings, to=to, content=content, hooks=hooks or Hooks())
+
+
+def send_message(settings: Settings, *, to: str, content: bytes, hooks: Hooks) -> None:
+    """Send a mail that `message` has made; arguments and errors as of `send_mail`."""
     _, sender = checked_address(settings.server_email, "SERVER_EMAIL")
     _, reader = checked_address(to, "to")
-    smtp.deliver(settings, sender=sender, to=reader, content=content, hooks=hooks or Hooks())
+    smtp.deliver(settings, sender=sender, to=reader, content=content, hooks=hooks)
 
 
 def message(
