@@ -510,7 +510,7 @@ class Settings(BaseModel):
     @property
     def mail_domain(self) -> str:
         """The domain of `SERVER_EMAIL`, in which mails and mailing lists have their names."""
-        return parseaddr(self.server_email)[1].rpartition("@")[2]
+        return _domain_of(self.server_email)
 
     @property
     def mail_off_reason(self) -> str | None:
@@ -521,6 +521,11 @@ class Settings(BaseModel):
         if self.email_host_user and not self.email_host_password.get_secret_value():
             return "EMAIL_HOST_USER is set, but EMAIL_HOST_PASSWORD is empty"
         return None
+
+
+@cache
+def _domain_of(address: str) -> str:
+    return parseaddr(address)[1].rpartition("@")[2]
 
 
 @cache

@@ -3,6 +3,7 @@
 from typing import Any
 
 import psycopg
+from psycopg import generators
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 
@@ -39,6 +40,18 @@ class Connection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self._is_given_up = True
                 self.pgconn.finish()
+
+    def check_transaction(self) -> None:
+        """Ask the server whether a transaction that was begun goes on, by an empty query: nothing costs less.
+
+        Raises:
+            psycopg.OperationalError: it does not.
+        """
+        with self.lock:
+            self.pgconn.send_query(b"")
+            self.wait(generators.execute(self.pgconn))
+        if self.pgconn.transaction_status not in (TransactionStatus.INTRANS, TransactionStatus.IDLE):
+            raise psycopg.OperationalError("the transaction is over")
 
     def rollback(self) -> None:
         """Roll back as psycopg does; where the connection was given up, the server has done so."""

@@ -107,10 +107,10 @@ def check_claim(session: Session) -> None:
         sqlalchemy.exc.OperationalError: it does not. PostgreSQL has ended the session, as it does with a worker that
             sleeps on its claim, and another worker may have done the job.
     """
-    # Of the driver: many mails are sent in one transaction, and SQLAlchemy takes longer than PostgreSQL.
+    # By the driver: many mails are sent in one transaction, and SQLAlchemy takes longer than PostgreSQL.
     connection = session.connection()
     try:
-        connection.connection.driver_connection.execute("SELECT 1", prepare=False)  # type: ignore[union-attr]
+        connection.connection.driver_connection.check_transaction()  # type: ignore[union-attr]
     except Exception:
         # It tells the pool what has happened to the connection.
         session.execute(text("SELECT 1"))

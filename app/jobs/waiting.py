@@ -98,14 +98,15 @@ def perform_waiting(
     return total
 
 
-# The timeout goes with the claim. What was published more than once may have killed its worker.
+# The timeout goes with the claim. What was published more than once may have killed its worker. Further order would
+# have PostgreSQL sort all that fell due in one moment, which may be thousands.
 _CLAIM = text(
     """
     SELECT jobs.*, set_config('idle_in_transaction_session_timeout', :milliseconds, true)
     FROM jobs
     WHERE state = 'waiting' AND queue = :queue AND task = :task AND due_at <= now() AND publishes <= 1
         AND (expires_at IS NULL OR expires_at > now())
-    ORDER BY due_at, id
+    ORDER BY due_at
     LIMIT :most
     FOR UPDATE SKIP LOCKED
     """

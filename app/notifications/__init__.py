@@ -9,7 +9,7 @@ from app.notifications.digests import send_digests
 from app.notifications.each import Own, notify_each
 from app.notifications.failures import tell_failure, tell_parked, tell_repeated_failures
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
-from app.notifications.mail import MailingList, check_mail_server, send_mail
+from app.notifications.mail import MailingList, check_mail_server, message, send_mail, send_message
 from app.notifications.models import Subscriber
 from app.notifications.outbox import (
     MAIL,
@@ -66,12 +66,14 @@ __all__ = [
     "list_subscribers",
     "look_once",
     "mail_args",
+    "message",
     "notify",
     "notify_each",
     "plain_text",
     "prune_notices",
     "send_digests",
     "send_mail",
+    "send_message",
     "send_to_channel",
     "subscribe",
     "tell_failure",

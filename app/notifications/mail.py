@@ -99,9 +99,14 @@ def send_mail(
     content = message(
         settings, to=to, subject=subject, text=text, message_id=message_id, letter=letter, mailing_list=mailing_list
     )
+    send_message(settings, to=to, content=content, hooks=hooks or Hooks())
+
+
+def send_message(settings: Settings, *, to: str, content: bytes, hooks: Hooks) -> None:
+    """Send a mail that `message` has made; arguments and errors as of `send_mail`."""
     _, sender = checked_address(settings.server_email, "SERVER_EMAIL")
     _, reader = checked_address(to, "to")
-    smtp.deliver(settings, sender=sender, to=reader, content=content, hooks=hooks or Hooks())
+    smtp.deliver(settings, sender=sender, to=reader, content=content, hooks=hooks)
 
 
 def message(
@@ -119,10 +124,10 @@ def message(
         raise BadInputError(f"{message_id!r:.200} is no Message-ID", where="mail", hint="One is <id@domain>.")
     domain = settings.mail_domain
     headers = {
-        "From": formataddr(checked_address(settings.server_email, "SERVER_EMAIL")),
-        "To": formataddr(checked_address(to, "to")),
+        "From": _written_address(settings.server_email, "SERVER_EMAIL"),
+        "To": _written_address(to, "to"),
         "Subject": letter.subject if letter else checked_subject(subject),
-        "Date": format_datetime(datetime.now(UTC)),
+        "Date": _written_date(datetime.now(UTC).replace(microsecond=0)),
         "Message-ID": message_id,
         # Nobody's absence note is to answer it.
         "Auto-Submitted": "auto-generated",
@@ -159,6 +164,16 @@ def checked_address(address: str, where: str) -> tuple[str, str]:
             hint="Write one address in ASCII, such as ops@example.com; an international domain by its xn-- name.",
         )
     return name.strip().strip('"'), plain
+
+
+@lru_cache(maxsize=256)
+def _written_address(address: str, where: str) -> str:
+    return formataddr(checked_address(address, where))
+
+
+@lru_cache(maxsize=1)
+def _written_date(now: datetime) -> str:
+    return format_datetime(now)
 
 
 def check_mail_server(settings: Settings) -> str:
@@ -205,14 +220,25 @@ def _multipart(kind: str, parts: Sequence[bytes]) -> bytes:
 
 
 def _text_part(kind: str, text: str) -> bytes:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = text if text.endswith("\n") else text + "\n"
     written = text.encode(errors="backslashreplace").replace(b"\n", _CRLF)
     encoding = "7bit"
-    if not text.isascii() or max(map(len, text.split("\n"))) > _LONGEST_PLAIN_LINE or "\0" in text:
+    if not text.isascii() or _has_longer_line(text, _LONGEST_PLAIN_LINE) or "\0" in text:
         written, encoding = binascii.b2a_qp(written, istext=True), "quoted-printable"
     head = f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
     return head.encode() + written
+
+
+def _has_longer_line(text: str, longest: int) -> bool:
+    """Whether a line is longer; looks at line breaks that far from each other, and not at each line."""
+    at = 0
+    while len(text) - at > longest:
+        at = text.rfind("\n", at, at + longest + 1) + 1
+        if not at:
+            return True
+    return False
 
 
 def _attachment_part(attachment: Attachment) -> bytes:

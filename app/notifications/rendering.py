@@ -2,21 +2,24 @@
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from html import escape as quoted
 from typing import Final
 
 from css_inline import CSSInliner
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from jinja2.ext import Extension
 from markupsafe import Markup, escape
 
-from app.notifications.letters import Bars, Letter, Table
+from app.notifications.letters import Bars, Column, Letter, Table
 
 _WIDTH: Final = 78
 _BAR_WIDTH: Final = 24
 _FIT_ON_A_PHONE: Final = 3
+#: Sets of columns.
+_KEPT: Final = 256
 _NOTE: Final = "Value Partner wrote this mail by itself; nobody reads what is answered to its sender."
 
 
@@ -36,8 +39,7 @@ def plain_text(letter: Letter, *, unsubscribe: str = "", is_mail: bool = True) -
         unsubscribe: where to write to, to get no more of these; nothing is said of it if empty.
         is_mail: whether it ends as a mail does, with who wrote it.
     """
-    template = _templates().get_template("letter.txt")
-    return template.render(letter=letter, unsubscribe=unsubscribe, is_mail=is_mail)
+    return _template("letter.txt").render(letter=letter, unsubscribe=unsubscribe, is_mail=is_mail)
 
 
 def html(letter: Letter, *, unsubscribe: str = "", pictures: Mapping[Bars, Sources] | None = None) -> str:
@@ -48,9 +50,7 @@ def html(letter: Letter, *, unsubscribe: str = "", pictures: Mapping[Bars, Sourc
         unsubscribe: as in `plain_text`.
         pictures: of the letter's bars; those without are told in words.
     """
-    template = _templates().get_template("letter.html")
-    page = template.render(letter=letter, unsubscribe=unsubscribe, pictures=pictures or {})
-    return _ELEMENT.sub(_styled, page)
+    return _template("letter.html").render(letter=letter, unsubscribe=unsubscribe, pictures=pictures or {})
 
 
 def told(bars: Bars) -> str:
@@ -65,6 +65,7 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("app.notifications"),
         autoescape=select_autoescape(["html"]),
+        extensions=[_StyledOnce],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -74,42 +75,53 @@ def _templates() -> Environment:
     environment.filters |= {
         "told": told,
         "lines": _lines,
-        "looks": _looks,
-        "rows": _rows,
+        "table": _table,
         "wrapped": _wrapped,
         "columns": _columns,
         "drawn": _drawn,
+        "underlined": _underlined,
     }
     screens, _, _ = environment.loader.get_source(environment, "screens.css")  # type: ignore[union-attr]
     environment.globals |= {
+        "styled": _styled,
         "screens": Markup(screens),  # noqa: S704 (our own)
         "note": _NOTE,
         "wrapped_note": _wrapped(_NOTE),
-        "width": _WIDTH,
     }
     return environment
 
 
-# Strangers' < and " are escaped, so that they make no element.
+@cache
+def _template(name: str) -> Template:
+    template = _templates().get_template(name)
+    # It is copied for each page, which takes long of a ChainMap.
+    template.globals = dict(template.globals)
+    return template
+
+
 _ELEMENT: Final = re.compile(r'<(\w+) class="([a-z -]+)"')
 #: What an element must stand in, or a parser of HTML drops it.
 _AROUND: Final[Mapping[str, str]] = {"tr": "<table>", "td": "<table><tr>", "th": "<table><tr>"}
 
 
-def _styled(element: re.Match[str]) -> str:
-    return _with_style(element[1], element[2])
+class _StyledOnce(Extension):
+    """Gives elements their style in the template, as far as their classes stand there, and not in each page of it."""
+
+    def preprocess(self, source: str, _name: str | None, _filename: str | None = None) -> str:
+        """Return what is compiled."""
+        return _ELEMENT.sub(lambda element: _styled(element[1], element[2]), source)
 
 
 # The rules are of one class each, so an element's style is that of its classes wherever it stands, and need be worked
 # out once, where a page a mail would take longer than the server.
 @cache
-def _with_style(tag: str, classes: str) -> str:
+def _styled(tag: str, classes: str) -> Markup:
     """Return the start of an element with the style that letter.css gives its classes."""
     begun = f'<{tag} class="{classes}"'
     page = _inliner().inline(f"{_AROUND.get(tag, '')}{begun}>")
     found = re.search(rf'{re.escape(begun)}(?: style="[^"]*")?', page)
     assert found is not None, begun  # noqa: S101 (what was written is there)
-    return found[0]
+    return Markup(found[0])  # noqa: S704 (our own)
 
 
 @cache
@@ -118,53 +130,54 @@ def _inliner() -> CSSInliner:
     return CSSInliner(extra_css=rules, load_remote_stylesheets=False, minify_css=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """How a table's column looks in HTML."""
-
-    heading: str
-    is_number: bool
-    #: Of its cells.
-    classes: str
-    #: What a cell is called where columns do not fit beside each other; nothing if they always do.
-    label: str
-
-
-def _rows(table: Table) -> Markup:
-    """Return the rows of a table in HTML; here and not in the template, for they are most of a mail."""
-    cells = [
-        (
-            f"{_with_style('td', look.classes)}>"
-            + (f"{_with_style('span', 'label')}>{_escaped(look.label)}</span> " if look.label else "")
-        )
-        for look in _looks(table)
-    ]
-    row_begun = f"{_with_style('tr', 'row')}>\n"
-    rows = (
+def _table(table: Table) -> Markup:
+    """Return a table in HTML; made here and not in the template, for it is most of a mail."""
+    cells = _before_cells(table.columns)
+    row_begun = f"{_styled('tr', 'row')}>\n"
+    rows = [
         row_begun
         + "".join([f"{begun}{_escaped(cell)}</td>\n" for begun, cell in zip(cells, row, strict=True)])
         + "</tr>\n"
         for row in table.rows
-    )
-    return Markup("".join(rows))  # noqa: S704 (each cell and label is escaped)
+    ]
+    html = f"{_before_rows(table.columns)}{''.join(rows)}</tbody>\n</table>"
+    return Markup(html)  # noqa: S704 (each cell, heading and label is escaped)
+
+
+# The tables of many letters differ in their cells alone.
+@lru_cache(maxsize=_KEPT)
+def _before_rows(columns: tuple[Column, ...]) -> str:
+    begun = f'{_styled("table", "data wide" if _is_wide(columns) else "data")} width="100%">\n'
+    if any(column.heading for column in columns):
+        headings = [
+            f'{_styled("th", "column number" if column.is_number else "column")} scope="col">'
+            f"{_escaped(column.heading)}</th>\n"
+            for column in columns
+        ]
+        begun += f"<thead>{_styled('tr', 'headings')}>\n{''.join(headings)}</tr></thead>\n"
+    return f"{begun}<tbody>\n"
+
+
+@lru_cache(maxsize=_KEPT)
+def _before_cells(columns: tuple[Column, ...]) -> list[str]:
+    """Return what stands before the text of each cell of a row."""
+    begun = []
+    for at, column in enumerate(columns):
+        classes = f"cell{' number' if column.is_number else ''}{' first' if at == 0 else ''}"
+        # What a cell is called where columns do not fit beside each other.
+        label = column.heading if _is_wide(columns) and at else ""
+        named = f"{_styled('span', 'label')}>{_escaped(label)}</span> " if label else ""
+        begun.append(f"{_styled('td', classes)}>{named}")
+    return begun
+
+
+def _is_wide(columns: Sequence[Column]) -> bool:
+    return len(columns) > _FIT_ON_A_PHONE
 
 
 def _escaped(text: str) -> str:
     # Of the standard library: quicker by far than one that returns objects of its own.
     return quoted(text).replace("\n", "<br>")
-
-
-def _looks(table: Table) -> list[_Look]:
-    is_wide = len(table.columns) > _FIT_ON_A_PHONE
-    return [
-        _Look(
-            column.heading,
-            column.is_number,
-            f"cell{' number' if column.is_number else ''}{' first' if at == 0 else ''}",
-            column.heading if is_wide and at else "",
-        )
-        for at, column in enumerate(table.columns)
-    ]
 
 
 def _lines(text: str) -> str:
@@ -178,24 +191,25 @@ def _wrapped(text: str) -> str:
     )
 
 
+def _underlined(heading: str) -> str:
+    return f"{heading}\n{'-' * min(len(heading), _WIDTH)}"
+
+
 def _columns(table: Table) -> str:
     """Return a table whose columns stand below each other; where they are too wide for that, a paragraph a row."""
     headings = tuple(column.heading for column in table.columns)
-    rows = [tuple(" ".join(cell.split("\n")) for cell in row) for row in table.rows]
+    rows = [tuple([cell.replace("\n", " ") for cell in row]) for row in table.rows]
     lines = [headings, *rows] if any(headings) else rows
-    widths = [max((len(row[at]) for row in lines), default=0) for at in range(len(headings))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) > _WIDTH:
         return "\n\n".join(
             "\n".join(f"{name}: {cell}" if name else cell for name, cell in zip(headings, row, strict=True) if cell)
             for row in rows
         ) + ("\n" if table.more else "")
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column.is_number else cell.ljust(width)
-            for cell, width, column in zip(row, widths, table.columns, strict=True)
-        ).rstrip()
-        for row in lines
+    line = "  ".join(
+        f"{{:{'>' if column.is_number else '<'}{width}}}" for column, width in zip(table.columns, widths, strict=False)
     )
+    return "\n".join([line.format(*row).rstrip() for row in lines])
 
 
 def _drawn(bars: Bars) -> str:

@@ -48,6 +48,8 @@ class Hooks:
 
     #: When the server waits for the message and has nothing of it; what it raises stops the mail, and nobody gets it.
     before_message: Callable[[], object] = _nothing
+    #: When the server has the message, and its answer is waited for; something quick.
+    meanwhile: Callable[[], object] = _nothing
     #: As soon as the server has said that it took the mail.
     when_taken: Callable[[], object] = _nothing
     #: As soon as the server, which has all of the mail, has said that it does not take it.
@@ -74,7 +76,9 @@ def deliver(settings: Settings, *, sender: str, to: str, content: bytes, hooks: 
     connection = _begin(settings, sender, to, len(content))
     try:
         hooks.before_message()
-        code, words = connection.finish(content)
+        connection.give(content)
+        hooks.meanwhile()
+        code, words = connection.finish()
     except (smtplib.SMTPException, OSError) as error:
         connection.close()
         raise _unavailable(settings, _said(error)) from error
@@ -192,15 +196,22 @@ class _Connection:
             if not at_once and answer[0] not in expected:
                 return
 
-    def finish(self, content: bytes) -> tuple[int, bytes]:
-        """Give the message, and return what the server says to it.
+    def give(self, content: bytes) -> None:
+        """Give the message.
+
+        Raises:
+            smtplib.SMTPException | OSError: there is no server any more.
+        """
+        self._smtp.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+
+    def finish(self) -> tuple[int, bytes]:
+        """Return what the server says to the message.
 
         Raises:
             smtplib.SMTPException | OSError: it says nothing, so it may have taken the message or not.
         """
         socket = self._smtp.sock
         assert socket is not None  # noqa: S101 (it has just been spoken over)
-        self._smtp.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         socket.settimeout(self._patience_s)
         code, words = self._smtp.getreply()
         socket.settimeout(_TIMEOUT_S)

@@ -258,16 +258,16 @@ class JobTask(Task):
 
         def effect(session: Session, job_id: int, args: dict[str, Any]) -> Any:
             # As its own message would have it.
-            self.push_request(id=f"{JOB_ID_PREFIX}{job_id}", args=[], kwargs=args)
-            try:
-                return self.run(session, **args)
-            finally:
-                self.pop_request()
+            request.update(id=f"{JOB_ID_PREFIX}{job_id}", kwargs=args)
+            return self.run(session, **args)
 
+        queue = self._queue()
+        self.push_request(args=[])
+        request = self.request
         try:
             perform_waiting(
                 self.name,
-                self._queue(),
+                queue,
                 effect,
                 seconds=self.with_others_s,
                 idle_timeout=idle_timeout,
@@ -281,6 +281,8 @@ class JobTask(Task):
             # They are as they were, and have their messages.
             logger.warning("Other jobs of %s are left to their messages: %s", self.name, type(error).__name__)
             logger.debug("In full:", exc_info=True)
+        finally:
+            self.pop_request()
 
     def _tell_failure_outside(self, error: Exception, args: Any, kwargs: Any) -> None:
         """Do nothing: the ledger retries, parks and mails."""

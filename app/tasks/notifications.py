@@ -1,6 +1,7 @@
 """Notification tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import notifications
 from app.alerts import watch_run, watch_statements
+from app.errors import BadInputError
 from app.jobs import check_claim, enqueue
 from app.notifications import (
     Category,
@@ -28,9 +30,71 @@ from app.tasks.base import JobTask, job_task
 from app.tasks.celery_app import NIGHTLY_RUN
 from app.tasks.receipts import Known, look_ahead, look_up, note_offered, note_refused, note_taken
 
+#: It takes no longer than servers think about a mail.
+_WRITTEN_AT_ONCE = 5
 
-def _look_up_others(_task: JobTask, args: Sequence[dict[str, Any]]) -> None:
+
+class _Ahead:
+    """Mails of one transaction, written while the server thinks about those before them.
+
+    A few at once: that takes half as long for each as one between two talks with the server.
+    """
+
+    def __init__(self, mails: Sequence[dict[str, Any]]) -> None:
+        self._to_write: dict[str, dict[str, Any]] = {}
+        for each in mails:
+            self._to_write.setdefault(each.get("message_id", ""), each)
+        self._written: dict[str, bytes] = {}
+
+    def take(self, message_id: str) -> bytes | None:
+        """Return a mail whose turn it is, if it is written."""
+        self._to_write.pop(message_id, None)
+        return self._written.pop(message_id, None)
+
+    def write_some(self) -> None:
+        """Write the next few mails, if none is written; one that can't be says so when its turn comes."""
+        if self._written:
+            return
+        for message_id in list(self._to_write)[:_WRITTEN_AT_ONCE]:
+            mail = self._to_write.pop(message_id)
+            # Not any error: a time limit is one, too.
+            with suppress(BadInputError, AttributeError, LookupError, TypeError, ValueError):
+                if _is_quickly_written(mail):
+                    self._written[message_id] = _write(**mail)
+
+
+def _is_quickly_written(mail: Mapping[str, Any]) -> bool:
+    letter = mail.get("letter") or {}
+    return not letter.get("attachments") and not any(section.get("bars") for section in letter.get("sections", ()))
+
+
+#: In a request: mails that are sent after the one of the message.
+_AHEAD = "mails_ahead"
+
+
+def _prepare_others(task: JobTask, args: Sequence[dict[str, Any]]) -> None:
     look_ahead([message_id for each in args if (message_id := each.get("message_id"))])
+    task.request.update({_AHEAD: _Ahead(args)})
+
+
+def _write(
+    *,
+    to: str,
+    subject: str,
+    text: str,
+    message_id: str,
+    letter: dict[str, Any] | None = None,
+    unsubscribe: dict[str, Any] | None = None,
+) -> bytes:
+    return notifications.message(
+        get_settings(),
+        to=to,
+        subject=subject,
+        text=text,
+        message_id=message_id,
+        letter=None if letter is None else Letter.from_json(letter),
+        mailing_list=None if unsubscribe is None else MailingList.from_json(unsubscribe),
+    )
 
 
 @job_task(
@@ -38,7 +102,7 @@ def _look_up_others(_task: JobTask, args: Sequence[dict[str, Any]]) -> None:
     name="app.tasks.notifications.send_mail",
     dont_retry=(MailRefusedError,),
     with_others_s=5,
-    before_others=_look_up_others,
+    before_others=_prepare_others,
 )
 def send_mail(
     self: JobTask,
@@ -69,6 +133,8 @@ def send_mail(
     """
     settings = get_settings()
     message_id = message_id or f"<{self.request.id or uuid4()}@{settings.mail_domain}>"
+    ahead = self.request.get(_AHEAD) or _Ahead([])
+    content = ahead.take(message_id)
     known = look_up(message_id)
     unsure = known in (Known.OFFERED, Known.TAKEN_PERHAPS_TWICE)
     if known in (Known.NOTHING, Known.OFFERED):
@@ -78,16 +144,14 @@ def send_mail(
             # A worker that was stopped until now may have lost its job to another, which has sent the mail.
             check_claim(session)
 
-        notifications.send_mail(
+        notifications.send_message(
             settings,
             to=to,
-            subject=subject,
-            text=text,
-            message_id=message_id,
-            letter=None if letter is None else Letter.from_json(letter),
-            mailing_list=None if unsubscribe is None else MailingList.from_json(unsubscribe),
+            content=content
+            or _write(to=to, subject=subject, text=text, message_id=message_id, letter=letter, unsubscribe=unsubscribe),
             hooks=Hooks(
                 before_message=before_message,
+                meanwhile=ahead.write_some,
                 when_taken=partial(note_taken, message_id, perhaps_twice=unsure),
                 # What nobody knows of an earlier attempt this one's answer does not tell.
                 when_refused=(lambda: None) if unsure else partial(note_refused, message_id),

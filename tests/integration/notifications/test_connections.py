@@ -1,7 +1,7 @@
 """One connection for many mails: kept, tried anew once, and forgotten where it is of no use."""
 
 import os
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 import trustme
@@ -144,8 +144,19 @@ def test_a_forked_process_leaves_its_parent_s_connection_alone(server, plain):
 
 def test_what_is_called_on_the_way_comes_in_order(server, plain):
     called = []
-    server.on_mail = lambda _: called.append("server")
-    hooks = Hooks(lambda: called.append("before"), lambda: called.append("taken"), lambda: called.append("refused"))
+    may_answer = Event()
+    server.on_mail = lambda _: called.append("server") if may_answer.wait(10) else None
+
+    def meanwhile():
+        called.append("meanwhile")
+        may_answer.set()
+
+    hooks = Hooks(
+        before_message=lambda: called.append("before"),
+        meanwhile=meanwhile,
+        when_taken=lambda: called.append("taken"),
+        when_refused=lambda: called.append("refused"),
+    )
     send(plain(server.port), hooks=hooks)
     server.answers["DATA"] = ["554 Spam"]
     with pytest.raises(UnavailableError):
@@ -153,7 +164,8 @@ def test_what_is_called_on_the_way_comes_in_order(server, plain):
     server.answers["RCPT"] = ["550 No such user"]
     with pytest.raises(UnavailableError):
         send(plain(server.port), 3, hooks=hooks)
-    assert called == ["before", "server", "taken", "before", "server", "refused"]
+    told = ["before", "meanwhile", "server"]
+    assert called == [*told, "taken", *told, "refused"]
 
 
 def test_a_mail_that_is_stopped_at_the_last_moment_reaches_nobody(server, plain):

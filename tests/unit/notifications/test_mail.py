@@ -86,6 +86,13 @@ def test_a_text_arrives_as_it_is(text: str) -> None:
     assert read.get_content().replace("\r\n", "\n") == (text if text.endswith("\n") else text + "\n")
 
 
+@pytest.mark.parametrize("before", ["", "short\n", "short\n" * 300, "x" * 900 + "\n"])
+@pytest.mark.parametrize(("length", "encoding"), [(900, "7bit"), (901, "quoted-printable")])
+def test_a_text_is_encoded_if_one_of_its_lines_is_long(before: str, length: int, encoding: str) -> None:
+    for after in ("", "\n", "\nshort\n"):
+        assert parsed(text=f"{before}{'x' * length}{after}")["Content-Transfer-Encoding"] == encoding
+
+
 @given(
     some.text(some.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=60)
     .map(str.strip)

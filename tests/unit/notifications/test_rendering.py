@@ -22,6 +22,7 @@ class _Elements(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
+        assert len(dict(attrs)) == len(attrs), f"an attribute of {tag} stands twice"
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data):
@@ -76,6 +77,15 @@ def test_html_asks_for_nothing_and_each_element_has_its_style() -> None:
     assert page.count("<style>") == 1
     assert page.count("prefers-color-scheme: dark") == 2
     assert page.count("max-width: 480px") == 2
+
+
+def test_columns_without_headings_have_none_in_html_either() -> None:
+    told = letter(sections=(Section(table=Table((Column(""), Column("")), (("a\nb", "<c>"),))),))
+    page = _Elements(html(told))
+    assert {"thead", "th"}.isdisjoint(tag for tag, _ in page.elements)
+    assert "ab" in page.text.replace("\n", "")
+    assert "<c>" in page.text
+    assert "\na b  <c>\n" in plain_text(told)
 
 
 def test_tables_that_only_place_things_say_so() -> None:
