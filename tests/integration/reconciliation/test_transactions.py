@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from app.reconciliation import list_breaks
 from tests import factories as make
@@ -57,6 +58,26 @@ def matches(session):
         " JOIN matched_statement_transactions AS t USING (match_id)"
         " JOIN book_transactions AS b ON b.id = o.book_transaction_id ORDER BY 2, 3",
     )
+
+
+def test_what_others_match_is_never_read_from_end_to_end(session, booked, stated, reconcile):
+    """A plan of a night on which nothing was matched yet is kept while other shards write what they match."""
+    tables = ("matched_statement_transactions", "matched_book_transactions")
+    session.execute(text(f"ANALYZE {', '.join(tables)}"))
+    for number in range(3):
+        booked(reference=f"T{number}", amount=str(-50 - number))
+    stated(*({"reference": f"X{number}", "amount": Decimal(-50 - number)} for number in range(3)))
+    before = scans(session, tables)
+    reconcile()
+    assert scans(session, tables) == before
+    assert [rule for rule, _, _ in matches(session)] == ["figures"] * 3
+
+
+def scans(session, tables):
+    """How often each table was read from end to end, in this transaction as well."""
+    return [
+        session.scalar(text("SELECT pg_stat_get_xact_numscans(to_regclass(:name))"), {"name": name}) for name in tables
+    ]
 
 
 def test_what_has_the_custodians_own_id_is_matched_first_whatever_else_fits(session, booked, stated, reconcile):
