@@ -495,8 +495,8 @@ def _entry(draw: st.DrawFn, number: Decimal) -> Tree:
         parts = [detail(f"{share:f}") for share in shares] + [detail(f"{number - sum(shares):f}")]
     return entry(
         f"{number:f}",
-        reference=draw(st.sampled_from(("", "R-1", "NONREF"))),
         # Details of two entries may be of one amount, and must differ in something.
+        reference=draw(st.sampled_from(("", f"R{number:f}" if parts else "R-1", "NONREF"))),
         entry_reference=draw(st.text("AB12", max_size=2)) + (f"D{number:f}" if parts else ""),
         details=parts,
         text=draw(st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn")), max_size=5)),
