@@ -13,6 +13,8 @@ from app.cli.terminal import cell, output, plain_table
 from app.errors import BadInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.orm import Session
 
 app = typer.Typer(name="groups", help="Which accounts have figures together.", no_args_is_help=True)
@@ -124,20 +126,9 @@ def benchmark(
     is_none: Annotated[bool, typer.Option("--none", help="Compare it with nothing.")] = False,
 ) -> None:
     """Say which security an account or a group is compared with."""
-    from app.database import session_scope
     from app.performance import set_benchmark
 
-    if is_none == (security is not None):
-        raise BadInputError(
-            "say what it is to be compared with",
-            where=code[:60],
-            hint="Name a security, or say --none: one of the two.",
-        )
-    with session_scope() as session:
-        is_new = set_benchmark(session, code, security)
-        job_id = _value(session) if is_new else None
-    output().print(cell(f"{code} is compared with {security or 'nothing'}{'' if is_new else ', as before'}."))
-    _tell(job_id)
+    _put_beside(code, security, is_none=is_none, kind="a security", words="compared with", put=set_benchmark)
 
 
 def model(
@@ -149,19 +140,35 @@ def model(
     is_none: Annotated[bool, typer.Option("--none", help="Explain it against nothing.")] = False,
 ) -> None:
     """Say against which portfolio the return of an account or a group is explained each night."""
-    from app.database import session_scope
     from app.performance import set_model
 
-    if is_none == (against is not None):
+    _put_beside(
+        code, against, is_none=is_none, kind="another account or group", words="explained against", put=set_model
+    )
+
+
+def _put_beside(
+    code: str,
+    other: str | None,
+    *,
+    is_none: bool,
+    kind: str,
+    words: str,
+    put: "Callable[[Session, str, str | None], bool]",
+) -> None:
+    """Put something beside a portfolio, or nothing, and have its figures computed anew if that is new."""
+    from app.database import session_scope
+
+    if is_none == (other is not None):
         raise BadInputError(
-            "say what it is to be explained against",
+            f"say what it is to be {words}",
             where=code[:60],
-            hint="Name another account or group, or say --none: one of the two.",
+            hint=f"Name {kind}, or say --none: one of the two.",
         )
     with session_scope() as session:
-        is_new = set_model(session, code, against)
+        is_new = put(session, code, other)
         job_id = _value(session) if is_new else None
-    output().print(cell(f"{code} is explained against {against or 'nothing'}{'' if is_new else ', as before'}."))
+    output().print(cell(f"{code} is {words} {other or 'nothing'}{'' if is_new else ', as before'}."))
     _tell(job_id)
 
 

@@ -4,12 +4,13 @@
 rendered when it is sent. `send_mail` sends one over SMTP.
 """
 
+from app.notifications.ahead import MailsAhead, write_mail
 from app.notifications.channels import channel_schemes, check_channel, send_to_channel
 from app.notifications.digests import send_digests
 from app.notifications.each import Own, notify_each
 from app.notifications.failures import tell_failure, tell_parked, tell_repeated_failures
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
-from app.notifications.mail import MailingList, check_mail_server, message, send_mail, send_message
+from app.notifications.mail import MailingList, check_mail_server, send_mail, send_message
 from app.notifications.models import Subscriber
 from app.notifications.outbox import (
     MAIL,
@@ -46,6 +47,7 @@ __all__ = [
     "Letter",
     "MailRefusedError",
     "MailingList",
+    "MailsAhead",
     "Own",
     "RefusedError",
     "Section",
@@ -66,7 +68,6 @@ __all__ = [
     "list_subscribers",
     "look_once",
     "mail_args",
-    "message",
     "notify",
     "notify_each",
     "plain_text",
@@ -80,4 +81,5 @@ __all__ = [
     "tell_parked",
     "tell_repeated_failures",
     "unsubscribe",
+    "write_mail",
 ]

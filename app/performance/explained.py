@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 (of names that stand here)
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.analytics import AttributionMethod, CostMethod, Linking
 from app.performance.attribution import AttributionView, CurrencySegment, CurrencyView, Segment
 from app.performance.lookup import FoundPortfolio, find_portfolio
-from app.performance.lots import Gains, sum_known, sum_of_gains
+from app.performance.lots import Gains, Sums
 from app.performance.part_days import PartsBy
 
 
@@ -30,13 +31,12 @@ class GainView:
     unrealised: Gains | None
     #: Of all that was ever sold.
     realised: Gains | None
-    #: Why figures are not known, and why those that are may be wrong.
+    #: Why figures are not known.
     reasons: tuple[str, ...]
-    doubts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Sums):
     """What stands behind the figures of a portfolio."""
 
     #: The last day; None of a portfolio that never held a security.
@@ -47,25 +47,8 @@ class Explained:
     attribution: AttributionView | None
     currencies: CurrencyView | None
 
-    @property
-    def cost(self) -> Decimal | None:
-        """The sum of all costs; None where one is not known, as of the other sums."""
-        return sum_known([gain.cost for gain in self.gains])
-
-    @property
-    def value(self) -> Decimal | None:
-        """What all that is held is worth, cash not counted."""
-        return sum_known([gain.value for gain in self.gains])
-
-    @property
-    def unrealised(self) -> Gains | None:
-        """What all that is held has won."""
-        return sum_of_gains([gain.unrealised for gain in self.gains])
-
-    @property
-    def realised(self) -> Gains | None:
-        """What all that was sold has won."""
-        return sum_of_gains([gain.realised for gain in self.gains])
+    def _summed(self) -> Sequence[GainView]:
+        return self.gains
 
     @property
     def reasons(self) -> list[str]:
@@ -89,7 +72,7 @@ def read_explained(session: Session, code: str, *, method: CostMethod = CostMeth
     gains = tuple(
         GainView(
             row.code, row.name, row.cost, row.value, _both(row.unrealised_price, row.unrealised_fx),
-            _both(row.realised_price, row.realised_fx), tuple(row.reasons), tuple(row.doubts),
+            _both(row.realised_price, row.realised_fx), tuple(row.reasons),
         )
         for row in rows
     )  # fmt: skip
@@ -143,13 +126,7 @@ _GAINS = text(
             FROM portfolio_gains AS o
             CROSS JOIN unnest(o.reasons) AS reason
             WHERE o.portfolio_id = :portfolio_id AND o.method = :method AND o.security_id = s.id
-        ) AS reasons,
-        ARRAY(
-            SELECT DISTINCT doubt
-            FROM portfolio_gains AS o
-            CROSS JOIN unnest(o.doubts) AS doubt
-            WHERE o.portfolio_id = :portfolio_id AND o.method = :method AND o.security_id = s.id
-        ) AS doubts
+        ) AS reasons
     FROM portfolio_gains AS g
     JOIN securities AS s ON s.id = g.security_id
     WHERE g.portfolio_id = :portfolio_id AND g.method = :method

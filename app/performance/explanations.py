@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.analytics import CostMethod
 from app.database import copy_rows
 from app.performance.attribution import attribution_of, currency_attribution_of
-from app.performance.loading import MOST_CELLS, USUAL_LINES
+from app.performance.loading import accounts_at_once
 from app.performance.lookup import FoundPortfolio, portfolios_of
 from app.performance.lots import Gains, PositionLots, position_lots
 from app.performance.part_days import PartDays, PartsBy, Subject, part_days
@@ -94,8 +94,7 @@ def _together(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:
     for of_kind in alike.values():
         of_kind.sort(key=lambda subject: (subject.first_day, subject.portfolio.portfolio_id))
         while of_kind:
-            days = max(1, (of_kind[0].as_of - of_kind[0].first_day).days * 5 // 7)
-            count = max(1, MOST_CELLS // (USUAL_LINES * days))
+            count = accounts_at_once((of_kind[0].as_of - of_kind[0].first_day).days * 5 // 7)
             yield of_kind[:count]
             del of_kind[:count]
 

@@ -37,6 +37,11 @@ USUAL_LINES: Final = 25
 _NONE: Final = -1
 
 
+def accounts_at_once(days: int) -> int:
+    """Return how many accounts fit into memory together over so many days."""
+    return max(1, MOST_CELLS // (USUAL_LINES * max(1, days)))
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where the valuation of an account begins: a day of its book, whose value is known or the first that there is."""

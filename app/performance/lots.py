@@ -3,11 +3,12 @@
 Where the book does not tell what was paid, nothing is made up: the figures are None, with the reason in words.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -89,8 +90,38 @@ class PositionLots:
     doubts: tuple[str, ...]
 
 
+class Sums(ABC):
+    """The sums of positions; each is None where that of one of them is not known."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _summed(self) -> Sequence[Any]:
+        """Return what has these four figures."""
+
+    @property
+    def cost(self) -> Decimal | None:
+        """The sum of all costs."""
+        return _sum([position.cost for position in self._summed()])
+
+    @property
+    def value(self) -> Decimal | None:
+        """What all that is held is worth, cash not counted."""
+        return _sum([position.value for position in self._summed()])
+
+    @property
+    def unrealised(self) -> Gains | None:
+        """What all that is held has won."""
+        return _sum_of_gains([position.unrealised for position in self._summed()])
+
+    @property
+    def realised(self) -> Gains | None:
+        """What all that was sold has won."""
+        return _sum_of_gains([position.realised for position in self._summed()])
+
+
 @dataclass(frozen=True, slots=True)
-class PortfolioLots:
+class PortfolioLots(Sums):
     """What an account or a group holds and has sold, by security and account."""
 
     code: str
@@ -100,25 +131,8 @@ class PortfolioLots:
     method: CostMethod
     positions: tuple[PositionLots, ...]
 
-    @property
-    def cost(self) -> Decimal | None:
-        """The sum of all costs; None where one is not known, as of the other sums."""
-        return sum_known([position.cost for position in self.positions])
-
-    @property
-    def value(self) -> Decimal | None:
-        """What all that is held is worth, cash not counted."""
-        return sum_known([position.value for position in self.positions])
-
-    @property
-    def unrealised(self) -> Gains | None:
-        """What all that is held has won."""
-        return sum_of_gains([position.unrealised for position in self.positions])
-
-    @property
-    def realised(self) -> Gains | None:
-        """What all that was sold has won."""
-        return sum_of_gains([position.realised for position in self.positions])
+    def _summed(self) -> Sequence[PositionLots]:
+        return self.positions
 
 
 def portfolio_lots(
@@ -232,7 +246,7 @@ class _Follower:
         reasons = [*gaps, *why]
         lots = None if holding is None else tuple(OpenLot(*lot) for lot in holding.lots)
         sales = None if holding is None else tuple(_sale(part) for part in holding.realised)
-        cost = None if lots is None else sum_known([lot.base_cost for lot in lots])
+        cost = None if lots is None else _sum([lot.base_cost for lot in lots])
         value = unrealised = None
         if quantity == 0:
             cost, value, unrealised = _ZERO, _ZERO, Gains(_ZERO, _ZERO)
@@ -253,7 +267,7 @@ class _Follower:
             price_day=quote.price_day,
             value=value,
             unrealised=unrealised,
-            realised=None if sales is None else sum_of_gains([sale.gains for sale in sales]),
+            realised=None if sales is None else _sum_of_gains([sale.gains for sale in sales]),
             lots=lots,
             sales=sales,
             reasons=tuple(reasons),
@@ -326,8 +340,7 @@ def _load_prices(session: Session, security_ids: Sequence[int], day: date) -> di
     return prices
 
 
-def sum_known(amounts: Sequence[Decimal | None]) -> Decimal | None:
-    """Return the exact sum, or None where one is not known."""
+def _sum(amounts: Sequence[Decimal | None]) -> Decimal | None:
     known = [amount for amount in amounts if amount is not None]
     if len(known) < len(amounts):
         return None
@@ -335,10 +348,9 @@ def sum_known(amounts: Sequence[Decimal | None]) -> Decimal | None:
         return sum(known, _ZERO)
 
 
-def sum_of_gains(gains: Sequence[Gains | None]) -> Gains | None:
-    """Return the exact sums of both, or None where one is not known."""
-    price = sum_known([None if each is None else each.price for each in gains])
-    fx = sum_known([None if each is None else each.fx for each in gains])
+def _sum_of_gains(gains: Sequence[Gains | None]) -> Gains | None:
+    price = _sum([None if each is None else each.price for each in gains])
+    fx = _sum([None if each is None else each.fx for each in gains])
     return None if price is None or fx is None else Gains(price, fx)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.analytics import Valuation, value_lines
 from app.calendars import add_business_days, business_days
-from app.performance.loading import MOST_CELLS, USUAL_LINES, Holdings, Start, load_holdings
+from app.performance.loading import Holdings, Start, accounts_at_once, load_holdings
 from app.performance.lookup import FoundPortfolio
 
 Floats = NDArray[np.float64]
@@ -221,7 +221,7 @@ class _Sums:
 
 
 def _chunks(members: Sequence[Row[Any]], days: int) -> Iterator[Sequence[Row[Any]]]:
-    count = max(1, MOST_CELLS // (USUAL_LINES * days))
+    count = accounts_at_once(days)
     for first in range(0, len(members), count):
         yield members[first : first + count]
 

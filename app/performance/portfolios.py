@@ -6,9 +6,9 @@ Each change makes the portfolio due from the first day that it is different on; 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import Row, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.book import EVER, FOREVER, Span
@@ -216,21 +216,7 @@ def set_benchmark(session: Session, code: str, security: str | None) -> bool:
                 where=f"security {security}",
                 hint="`python -m app securities list` has all of them.",
             )
-    account_id = session.scalar(_IS_ACCOUNT, {"code": code})
-    if account_id is not None:
-        # It has none of its own before its first valuation.
-        session.execute(_ADD_ACCOUNT, {"account_id": account_id})
-    portfolio = session.execute(_PORTFOLIO, {"account_id": account_id, "code": code}).one_or_none()
-    if portfolio is None:
-        raise BadInputError(
-            "there is no account and no group of this code",
-            where=code[:60],
-            hint="`python -m app accounts list` and `python -m app performance groups list` have all of them.",
-        )
-    if portfolio.benchmark_id == security_id:
-        return False
-    session.execute(_SET_BENCHMARK, {"id": portfolio.id, "security_id": security_id})
-    return True
+    return _set(session, _changeable(session, code), "benchmark_id", security_id)
 
 
 def set_model(session: Session, code: str, model: str | None) -> bool:
@@ -244,15 +230,36 @@ def set_model(session: Session, code: str, model: str | None) -> bool:
     Raises:
         BadInputError: there is no such portfolio, or they are one.
     """
-    portfolio = find_portfolio(session, code)
+    portfolio = _changeable(session, code)
     model_id = None if model is None else find_portfolio(session, model).portfolio_id
-    if model_id == portfolio.portfolio_id:
+    if model_id == portfolio.id:
         raise BadInputError(
             "it can't be its own model", where=code[:60], hint="Name another account or group, or --none."
         )
-    if model_id == portfolio.model_id:
+    return _set(session, portfolio, "model_id", model_id)
+
+
+def _changeable(session: Session, code: str) -> Row[Any]:
+    """Return the portfolio of an account or a group, which nobody else changes or values until the transaction ends."""
+    account_id = session.scalar(_IS_ACCOUNT, {"code": code})
+    if account_id is not None:
+        # It has none of its own before its first valuation.
+        session.execute(_ADD_ACCOUNT, {"account_id": account_id})
+    portfolio = session.execute(_PORTFOLIO, {"account_id": account_id, "code": code}).one_or_none()
+    if portfolio is None:
+        raise BadInputError(
+            "there is no account and no group of this code",
+            where=code[:60],
+            hint="`python -m app accounts list` and `python -m app performance groups list` have all of them.",
+        )
+    return portfolio
+
+
+def _set(session: Session, portfolio: Row[Any], column: str, other_id: int | None) -> bool:
+    """Set what a portfolio is beside, have it valued anew, and return whether that is another than before."""
+    if getattr(portfolio, column) == other_id:
         return False
-    session.execute(_SET_MODEL, {"id": portfolio.portfolio_id, "model_id": model_id})
+    session.execute(_SET[column], {"id": portfolio.id, "other_id": other_id})
     return True
 
 
@@ -329,29 +336,20 @@ _ADD_ACCOUNT = text(
 
 _PORTFOLIO = text(
     """
-    SELECT id, benchmark_id
+    SELECT id, benchmark_id, model_id
     FROM portfolios
     WHERE CASE WHEN CAST(:account_id AS bigint) IS NULL THEN code = :code ELSE account_id = :account_id END
     FOR UPDATE
     """
 )
 
-#: As where the prices of a benchmark change: see `app.performance.plan`.
-_SET_BENCHMARK = text(
-    """
-    UPDATE portfolios
-    SET benchmark_id = :security_id, due_from = coalesce(least(due_from, valued_to), DATE '0001-01-01')
-    WHERE id = :id
-    """
-)
-
-#: Its days and figures stay; it is explained anew once they are computed.
-_SET_MODEL = text(
-    """
-    UPDATE portfolios
-    SET model_id = :model_id, due_from = coalesce(least(due_from, valued_to), DATE '0001-01-01')
-    WHERE id = :id
-    """
-)
+#: Its days stay, as where the prices of a benchmark change: see `app.performance.plan`.
+_SET = {
+    column: text(
+        f"UPDATE portfolios SET {column} = :other_id,"  # noqa: S608 (of names that stand here)
+        " due_from = coalesce(least(due_from, valued_to), DATE '0001-01-01') WHERE id = :id"
+    )
+    for column in ("benchmark_id", "model_id")
+}
 
 _MAKE_DUE = text("UPDATE portfolios SET due_from = least(due_from, :day) WHERE id = :id")

@@ -1,7 +1,6 @@
 """Notification tasks."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,18 +10,18 @@ from sqlalchemy.orm import Session
 
 from app import notifications
 from app.alerts import watch_run, watch_statements
-from app.errors import BadInputError
 from app.jobs import check_claim, enqueue
 from app.notifications import (
     Category,
     Hooks,
     Letter,
-    MailingList,
     MailRefusedError,
+    MailsAhead,
     RefusedError,
     notify,
     send_digests,
     tell_repeated_failures,
+    write_mail,
 )
 from app.reports import morning_letter
 from app.settings import get_settings
@@ -30,71 +29,13 @@ from app.tasks.base import JobTask, job_task
 from app.tasks.celery_app import NIGHTLY_RUN
 from app.tasks.receipts import Known, look_ahead, look_up, note_offered, note_refused, note_taken
 
-#: It takes no longer than servers think about a mail.
-_WRITTEN_AT_ONCE = 5
-
-
-class _Ahead:
-    """Mails of one transaction, written while the server thinks about those before them.
-
-    A few at once: that takes half as long for each as one between two talks with the server.
-    """
-
-    def __init__(self, mails: Sequence[dict[str, Any]]) -> None:
-        self._to_write: dict[str, dict[str, Any]] = {}
-        for each in mails:
-            self._to_write.setdefault(each.get("message_id", ""), each)
-        self._written: dict[str, bytes] = {}
-
-    def take(self, message_id: str) -> bytes | None:
-        """Return a mail whose turn it is, if it is written."""
-        self._to_write.pop(message_id, None)
-        return self._written.pop(message_id, None)
-
-    def write_some(self) -> None:
-        """Write the next few mails, if none is written; one that can't be says so when its turn comes."""
-        if self._written:
-            return
-        for message_id in list(self._to_write)[:_WRITTEN_AT_ONCE]:
-            mail = self._to_write.pop(message_id)
-            # Not any error: a time limit is one, too.
-            with suppress(BadInputError, AttributeError, LookupError, TypeError, ValueError):
-                if _is_quickly_written(mail):
-                    self._written[message_id] = _write(**mail)
-
-
-def _is_quickly_written(mail: Mapping[str, Any]) -> bool:
-    letter = mail.get("letter") or {}
-    return not letter.get("attachments") and not any(section.get("bars") for section in letter.get("sections", ()))
-
-
 #: In a request: mails that are sent after the one of the message.
 _AHEAD = "mails_ahead"
 
 
 def _prepare_others(task: JobTask, args: Sequence[dict[str, Any]]) -> None:
     look_ahead([message_id for each in args if (message_id := each.get("message_id"))])
-    task.request.update({_AHEAD: _Ahead(args)})
-
-
-def _write(
-    *,
-    to: str,
-    subject: str,
-    text: str,
-    message_id: str,
-    letter: dict[str, Any] | None = None,
-    unsubscribe: dict[str, Any] | None = None,
-) -> bytes:
-    return notifications.message(
-        get_settings(),
-        to=to,
-        subject=subject,
-        text=text,
-        message_id=message_id,
-        letter=None if letter is None else Letter.from_json(letter),
-        mailing_list=None if unsubscribe is None else MailingList.from_json(unsubscribe),
-    )
+    task.request.update({_AHEAD: MailsAhead(get_settings(), args)})
 
 
 @job_task(
@@ -133,7 +74,7 @@ def send_mail(
     """
     settings = get_settings()
     message_id = message_id or f"<{self.request.id or uuid4()}@{settings.mail_domain}>"
-    ahead = self.request.get(_AHEAD) or _Ahead([])
+    ahead = self.request.get(_AHEAD) or MailsAhead(settings, [])
     content = ahead.take(message_id)
     known = look_up(message_id)
     unsure = known in (Known.OFFERED, Known.TAKEN_PERHAPS_TWICE)
@@ -148,7 +89,15 @@ def send_mail(
             settings,
             to=to,
             content=content
-            or _write(to=to, subject=subject, text=text, message_id=message_id, letter=letter, unsubscribe=unsubscribe),
+            or write_mail(
+                settings,
+                to=to,
+                subject=subject,
+                text=text,
+                message_id=message_id,
+                letter=letter,
+                unsubscribe=unsubscribe,
+            ),
             hooks=Hooks(
                 before_message=before_message,
                 meanwhile=ahead.write_some,

@@ -160,7 +160,7 @@ class _Notes:
     def _send(self, *commands: tuple[Any, ...]) -> None:
         try:
             # A check would read an answer that is another's.
-            self._connection.send_packed_command([_packed(commands)], check_health=False)
+            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         except (RedisError, OSError):
             self._hang_up()
             raise
@@ -169,15 +169,6 @@ class _Notes:
     def _hang_up(self) -> None:
         self._connection.disconnect()
         self._unread = 0
-
-
-def _packed(commands: Sequence[tuple[Any, ...]]) -> bytes:
-    """Return commands as Redis reads them; redis-py takes longer for that than Redis for what they ask."""
-    packed = []
-    for command in commands:
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
-        packed += [b"*%d\r\n" % len(words), *[b"$%d\r\n%b\r\n" % (len(word), word) for word in words]]
-    return b"".join(packed)
 
 
 def _notes() -> _Notes:

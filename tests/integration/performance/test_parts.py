@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from app.errors import BadInputError
-from app.performance import PartsBy, break_down, part_days, portfolio_history, show_portfolio
+from app.performance import PartsBy, break_down, loading, portfolio_history, show_portfolio
 from tests import factories as make
 from tests.integration.performance.valuing import add_rate, valued
 
@@ -145,7 +145,7 @@ def test_a_group_has_the_parts_of_its_accounts_while_they_are_in_it(session, hel
 
 
 def test_accounts_of_a_large_group_may_begin_after_it(session, held, monkeypatch):
-    monkeypatch.setattr(part_days, "MOST_CELLS", 1)  # each account by itself, as of a group of many
+    monkeypatch.setattr(loading, "MOST_CELLS", 1)  # each account by itself, as of a group of many
     other = make.account(session, "SOUTH")
     make.book(session, other, as_of=DAYS[2], cash={"USD": "50"})
     assert_parts_come_to_the_group(session, held, other)

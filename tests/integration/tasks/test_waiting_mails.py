@@ -5,10 +5,9 @@ from threading import Event
 
 import pytest
 
-from app import notifications
 from app.database import session_scope
 from app.jobs import enqueue_many, perform_waiting
-from app.notifications import MAIL_TASK, Section, mail_args
+from app.notifications import MAIL_TASK, Section, ahead, mail_args
 from app.settings import get_settings
 from tests import factories as make
 from tests.processes import start_beat
@@ -84,7 +83,7 @@ def test_mails_without_an_id_have_those_of_their_jobs(mail_server, worker, tmp_p
 def test_mails_are_written_while_the_server_thinks_about_one_before(mail_server, celery_app, monkeypatch):
     written = []
     some_are_written = Event()
-    write = notifications.message
+    write = ahead.message
 
     def note_and_write(settings, **values):
         written.append(values["to"])
@@ -92,7 +91,7 @@ def test_mails_are_written_while_the_server_thinks_about_one_before(mail_server,
             some_are_written.set()
         return write(settings, **values)
 
-    monkeypatch.setattr(notifications, "message", note_and_write)
+    monkeypatch.setattr(ahead, "message", note_and_write)
     waited = []
     mail_server.on_mail = lambda _mail: waited.append(some_are_written.wait(30))
     mails = [mail(number, attachments=(), sections=()) for number in range(3)]
