@@ -34,6 +34,12 @@ def _note(folder: str, name: str) -> Path:
 
 
 @job_task()
+def work(session: Session, name: str) -> dict[str, Any]:
+    """Leave an effect."""
+    return _write(session, name)
+
+
+@job_task()
 def meet(session: Session, name: str, folder: str, number: int) -> dict[str, Any]:
     """Leave an effect once so many are here at the same time, each in a child of its own."""
     _note(folder, name)
