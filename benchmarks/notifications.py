@@ -1,6 +1,6 @@
 """`make bench-notifications`: what telling people costs, beside the least that it could cost.
 
-Drain: letters that wait as jobs are sent by a real worker of two processes, beside two processes that do nothing but
+Drain: letters that wait as jobs are sent by a real worker of four processes, beside four processes that do nothing but
 `smtplib`'s `sendmail` of messages made beforehand, as large, over one connection each. Both talk to the same server, in
 turns, in one run. Two servers are tried: aiosmtpd, which takes its time as servers do, and a sink that takes next to
 none. Rules: 100,000 of them are looked at after a price sync, see `benchmarks.alerts`.
@@ -25,7 +25,8 @@ from benchmarks import alerts, processes
 
 _RESULTS = Path(__file__).with_name("results") / "notifications.json"
 _STACK = "bench-notifications"
-_PROCESSES = 2
+#: As many as `CELERY_WORKER_CONCURRENCY` is by default.
+_PROCESSES = 4
 _MAILS = 10_000
 _RULES = 100_000
 _ROUNDS = 2

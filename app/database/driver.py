@@ -1,5 +1,8 @@
 """The driver's connection, from which a query that something breaks into is not left behind running."""
 
+import math
+import select
+import time
 from typing import Any
 
 import psycopg
@@ -9,6 +12,8 @@ from psycopg.pq import TransactionStatus
 
 #: For the server to end a query that it was asked to.
 _PATIENCE_S = 5
+#: Less than a server takes to give a client up that is silent.
+_FRESH_S = 1
 
 
 class Connection(psycopg.Connection[Any]):
@@ -19,11 +24,14 @@ class Connection(psycopg.Connection[Any]):
     """
 
     _is_given_up = False
+    _answered_at = -math.inf
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         """Wait for the server as psycopg does; end the query if this ends before it."""
         try:
-            return super().wait(gen, *args, **kwargs)
+            result = super().wait(gen, *args, **kwargs)
+            self._answered_at = time.monotonic()
+            return result
         except BaseException:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self._end_query(gen)
@@ -42,16 +50,26 @@ class Connection(psycopg.Connection[Any]):
                 self.pgconn.finish()
 
     def check_transaction(self) -> None:
-        """Ask the server whether a transaction that was begun goes on, by an empty query: nothing costs less.
+        """Make sure that a transaction that was begun goes on.
+
+        A server that ends one says so at once. Where nothing has come since an answer that is not a second old, that
+        one is good; else the server is asked, by an empty query: nothing costs less.
 
         Raises:
-            psycopg.OperationalError: it does not.
+            psycopg.OperationalError: it does not go on.
         """
         with self.lock:
-            self.pgconn.send_query(b"")
-            self.wait(generators.execute(self.pgconn))
+            if time.monotonic() - self._answered_at > _FRESH_S or self._has_news():
+                self.pgconn.send_query(b"")
+                self.wait(generators.execute(self.pgconn))
         if self.pgconn.transaction_status not in (TransactionStatus.INTRANS, TransactionStatus.IDLE):
             raise psycopg.OperationalError("the transaction is over")
+
+    def _has_news(self) -> bool:
+        """Whether the server has sent something that nobody asked for, or hung up."""
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def rollback(self) -> None:
         """Roll back as psycopg does; where the connection was given up, the server has done so."""

@@ -4,7 +4,7 @@
 rendered when it is sent. `send_mail` sends one over SMTP.
 """
 
-from app.notifications.ahead import MailsAhead, write_mail
+from app.notifications.ahead import write_ahead, write_mail
 from app.notifications.channels import channel_schemes, check_channel, send_to_channel
 from app.notifications.digests import send_digests
 from app.notifications.each import Own, notify_each
@@ -47,7 +47,6 @@ __all__ = [
     "Letter",
     "MailRefusedError",
     "MailingList",
-    "MailsAhead",
     "Own",
     "RefusedError",
     "Section",
@@ -81,5 +80,6 @@ __all__ = [
     "tell_parked",
     "tell_repeated_failures",
     "unsubscribe",
+    "write_ahead",
     "write_mail",
 ]

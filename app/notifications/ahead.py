@@ -1,16 +1,13 @@
-"""Mails as jobs have them, written down for the server; and many of them, written while it thinks about others."""
+"""Mails as jobs have them, written down for the server: one, or many at once."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from app.errors import BadInputError
 from app.notifications.letters import Letter
 from app.notifications.mail import MailingList, message
 from app.settings import Settings
-
-#: It takes no longer than servers think about a mail.
-_WRITTEN_AT_ONCE: Final = 5
 
 
 def write_mail(
@@ -39,34 +36,20 @@ def write_mail(
     )
 
 
-class MailsAhead:
-    """Mails of one transaction, written while the server thinks about those before them.
+def write_ahead(settings: Settings, mails: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+    """Return mails of one transaction by their Message-IDs, written one after the other before the first is sent.
 
-    A few at once: that takes half as long for each as one between two talks with the server.
+    That takes half as long for each as between two talks with the server. One that has no id, takes long, or can't be
+    written is left out: it is written, or says why it can't be, when its turn comes.
     """
-
-    def __init__(self, settings: Settings, mails: Sequence[dict[str, Any]]) -> None:
-        self._settings = settings
-        self._to_write: dict[str, dict[str, Any]] = {}
-        for each in mails:
-            self._to_write.setdefault(each.get("message_id", ""), each)
-        self._written: dict[str, bytes] = {}
-
-    def take(self, message_id: str) -> bytes | None:
-        """Return a mail whose turn it is, if it is written."""
-        self._to_write.pop(message_id, None)
-        return self._written.pop(message_id, None)
-
-    def write_some(self) -> None:
-        """Write the next few mails, if none is written; one that can't be says so when its turn comes."""
-        if self._written:
-            return
-        for message_id in list(self._to_write)[:_WRITTEN_AT_ONCE]:
-            mail = self._to_write.pop(message_id)
-            # Not any error: a time limit is one, too.
-            with suppress(BadInputError, AttributeError, LookupError, TypeError, ValueError):
-                if _is_quickly_written(mail):
-                    self._written[message_id] = write_mail(self._settings, **mail)
+    written: dict[str, bytes] = {}
+    for mail in mails:
+        message_id = mail.get("message_id")
+        # Not any error: a time limit is one, too.
+        with suppress(BadInputError, AttributeError, LookupError, TypeError, ValueError):
+            if message_id and message_id not in written and _is_quickly_written(mail):
+                written[message_id] = write_mail(settings, **mail)
+    return written
 
 
 def _is_quickly_written(mail: Mapping[str, Any]) -> bool:

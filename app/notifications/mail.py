@@ -168,7 +168,8 @@ def checked_address(address: str, where: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=256)
 def _written_address(address: str, where: str) -> str:
-    return formataddr(checked_address(address, where))
+    name, plain = checked_address(address, where)
+    return formataddr((name, plain)) if name else plain
 
 
 @lru_cache(maxsize=1)

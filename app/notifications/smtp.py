@@ -48,8 +48,6 @@ class Hooks:
 
     #: When the server waits for the message and has nothing of it; what it raises stops the mail, and nobody gets it.
     before_message: Callable[[], object] = _nothing
-    #: When the server has the message, and its answer is waited for; something quick.
-    meanwhile: Callable[[], object] = _nothing
     #: As soon as the server has said that it took the mail.
     when_taken: Callable[[], object] = _nothing
     #: As soon as the server, which has all of the mail, has said that it does not take it.
@@ -77,7 +75,6 @@ def deliver(settings: Settings, *, sender: str, to: str, content: bytes, hooks: 
     try:
         hooks.before_message()
         connection.give(content)
-        hooks.meanwhile()
         code, words = connection.finish()
     except (smtplib.SMTPException, OSError) as error:
         connection.close()

@@ -16,11 +16,11 @@ from app.notifications import (
     Hooks,
     Letter,
     MailRefusedError,
-    MailsAhead,
     RefusedError,
     notify,
     send_digests,
     tell_repeated_failures,
+    write_ahead,
     write_mail,
 )
 from app.reports import morning_letter
@@ -29,13 +29,13 @@ from app.tasks.base import JobTask, job_task
 from app.tasks.celery_app import NIGHTLY_RUN
 from app.tasks.receipts import Known, look_ahead, look_up, note_offered, note_refused, note_taken
 
-#: In a request: mails that are sent after the one of the message.
+#: In a request: mails that are written, by their Message-IDs, and sent after the one of the message.
 _AHEAD = "mails_ahead"
 
 
 def _prepare_others(task: JobTask, args: Sequence[dict[str, Any]]) -> None:
     look_ahead([message_id for each in args if (message_id := each.get("message_id"))])
-    task.request.update({_AHEAD: MailsAhead(get_settings(), args)})
+    task.request.update({_AHEAD: write_ahead(get_settings(), args)})
 
 
 @job_task(
@@ -74,8 +74,7 @@ def send_mail(
     """
     settings = get_settings()
     message_id = message_id or f"<{self.request.id or uuid4()}@{settings.mail_domain}>"
-    ahead = self.request.get(_AHEAD) or MailsAhead(settings, [])
-    content = ahead.take(message_id)
+    content = self.request.get(_AHEAD, {}).pop(message_id, None)
     known = look_up(message_id)
     unsure = known in (Known.OFFERED, Known.TAKEN_PERHAPS_TWICE)
     if known in (Known.NOTHING, Known.OFFERED):
@@ -100,7 +99,6 @@ def send_mail(
             ),
             hooks=Hooks(
                 before_message=before_message,
-                meanwhile=ahead.write_some,
                 when_taken=partial(note_taken, message_id, perhaps_twice=unsure),
                 # What nobody knows of an earlier attempt this one's answer does not tell.
                 when_refused=(lambda: None) if unsure else partial(note_refused, message_id),
