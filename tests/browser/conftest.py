@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.reports import write_performance_report, write_report
 from dev.browser_tests import PROGRAM
-from tests.integration.performance import twenty
+from tests.integration.performance import five, twenty
 from tests.integration.reports import morning
 from tests.integration.reports.portfolio import CODE, value_portfolio
+from tests.real_stocks import read_stocks
 
 
 @pytest.fixture(scope="session")
@@ -54,17 +55,27 @@ def pages() -> dict[str, str]:
     return {}
 
 
-@pytest.fixture(params=["reconciliation", "performance", "twenty"])
+@pytest.fixture(params=["reconciliation", "performance", "twenty", "five"])
 def report(request: pytest.FixtureRequest, session, tmp_path: Path, pages: dict[str, str]) -> Path:
-    """A report as the program writes it: with the names that strangers gave, and of the real prices of 33 years."""
-    if request.param == "twenty":
-        path = tmp_path / "twenty.html"
-        if "twenty" not in pages:
-            twenty.value_twenty(session, twenty.read_closes(request.getfixturevalue("skfolio_samples")))
-            pages["twenty"] = write_performance_report(session, twenty.CODE, tmp_path).read_text()
-        path.write_text(pages["twenty"])
+    """A report as the program writes it: with the names that strangers gave, and of the real prices of many years."""
+    if request.param in ("twenty", "five"):
+        path = tmp_path / f"{request.param}.html"
+        if request.param not in pages:
+            pages[request.param] = write_performance_report(
+                session, _value_real_stocks(request, session), tmp_path
+            ).read_text()
+        path.write_text(pages[request.param])
         return path
     if request.param == "performance":
         value_portfolio(session)
         return write_performance_report(session, CODE, tmp_path)
     return write_report(session, morning.reconcile_morning(session), tmp_path, now=morning.NOW)
+
+
+def _value_real_stocks(request: pytest.FixtureRequest, session) -> str:
+    """Write and value a portfolio of real stocks; return its code."""
+    if request.param == "twenty":
+        twenty.value_twenty(session, twenty.read_closes(request.getfixturevalue("skfolio_samples")))
+        return twenty.CODE
+    five.value_five(session, read_stocks(request.getfixturevalue("bokeh_samples")))
+    return five.CODE

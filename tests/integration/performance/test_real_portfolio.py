@@ -1,4 +1,4 @@
-"""Real closing prices of years, from their table to the stored figures and the page: they are those of the arrays."""
+"""Real closing prices of years, from their table to the stored figures and the page: they are those of the sources."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ import pytest
 from app.analytics import DAILY, risk_metrics
 from app.performance import PartsBy, break_down, portfolio_history, read_explained, show_portfolio
 from app.reports import write_performance_report
+from tests.integration.performance import five
 from tests.integration.performance.twenty import CODE, read_closes, value_twenty
+from tests.real_stocks import dividends, read_stocks
 
 
 def test_stored_figures_and_the_page_are_those_of_the_arrays(session, skfolio_samples, tmp_path):
@@ -47,3 +49,37 @@ def test_stored_figures_and_the_page_are_those_of_the_arrays(session, skfolio_sa
     page = write_performance_report(session, CODE, tmp_path).read_text()
     assert f"{values[-1]:,.2f}" in page
     assert len(page) < 500_000
+
+
+def test_raw_closes_with_splits_and_dividends_return_what_the_source_s_adjusted_closes_do(
+    session, bokeh_samples, tmp_path
+):
+    stocks = read_stocks(bokeh_samples)
+    five.value_five(session, stocks)
+    last = {stock: rows[-1] for stock, rows in stocks.items()}
+    units = {stock: float(five.units_on(stock, row.day)) for stock, row in last.items()}
+    paid = {
+        stock: sum(float(five.units_on(stock, each.ex_date) * each.amount) for each in dividends(stock))
+        for stock in stocks
+    }
+    cost = {stock: float(five.UNITS * rows[0].close) for stock, rows in stocks.items()}
+    values = {stock: units[stock] * float(row.close) for stock, row in last.items()}
+
+    found = break_down(session, five.CODE, by=PartsBy.SECURITY)
+    parts = {part.label: part for part in found.parts if part.label != "cash USD"}
+    adjusted = {stock: float(rows[-1].adjusted / rows[0].adjusted) - 1 for stock, rows in stocks.items()}
+    assert {stock: part.net_return for stock, part in parts.items()} == pytest.approx(adjusted, rel=1e-10)
+    assert {stock: part.value for stock, part in parts.items()} == pytest.approx(values, rel=1e-12)
+    gains = {stock: values[stock] + paid[stock] - cost[stock] for stock in stocks}
+    assert {stock: part.gain for stock, part in parts.items()} == pytest.approx(gains, rel=1e-9)
+
+    view = show_portfolio(session, five.CODE)
+    bought_later = sum(cost[stock] for stock in ("FB", "GOOG"))
+    assert view.value == pytest.approx(sum(values.values()) + float(five.CASH) - bought_later + sum(paid.values()))
+    assert {span.span: span.doubts for span in view.spans} == dict.fromkeys(("all", "ytd", "1y", "3y", "5y"), ())
+
+    explained = read_explained(session, five.CODE)
+    unrealised = {gain.security: float(gain.unrealised.price) for gain in explained.gains}
+    assert unrealised == pytest.approx({stock: values[stock] - cost[stock] for stock in stocks}, rel=1e-12)
+    assert explained.reasons == []
+    assert f"{view.value:,.2f}" in write_performance_report(session, five.CODE, tmp_path).read_text()

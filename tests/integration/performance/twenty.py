@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests import factories as make
-from tests.integration.performance.valuing import valued
+from tests.integration.performance.valuing import add_closes, valued
 
 CODE = "TWENTY"
 #: All days of which skfolio's file has closes.
@@ -42,16 +42,15 @@ def value_twenty(session: Session, closes: Closes) -> None:
     days, names, of_stocks, of_index = closes
     account = make.account(session, CODE, name="Twenty American stocks")
     ids = [make.security(session, name, name=name) for name in [*names, "INDEX"]]
-    session.execute(text("SELECT make_price_months(:first, :last)"), {"first": days[0], "last": days[-1]})
     columns = np.hstack([of_stocks, of_index])
-    with (
-        session.connection()
-        .connection.cursor()
-        .copy("COPY prices (security_id, price_date, version, price, currency, source) FROM STDIN") as copy
-    ):
-        for day, row in zip(days, columns, strict=True):
-            for security_id, close in zip(ids, row.tolist(), strict=True):
-                copy.write_row((security_id, day, 1, close, "USD", "test"))
+    add_closes(
+        session,
+        [
+            (security_id, day, close)
+            for day, row in zip(days, columns, strict=True)
+            for security_id, close in zip(ids, row.tolist(), strict=True)
+        ],
+    )
     held = {security_id: str(10 * (place + 1)) for place, security_id in enumerate(ids[:-1])}
     for security_id, close in zip(ids, of_stocks[0].tolist(), strict=False):
         units = Decimal(held[security_id])

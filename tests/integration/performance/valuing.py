@@ -1,6 +1,8 @@
 """What tests of performance have in common."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -26,3 +28,16 @@ def add_rate(session: Session, currency: str, day: date, rate: str) -> None:
         text("INSERT INTO fx_rates (currency, rate_date, rate, source) VALUES (:currency, :day, :rate, 'test')"),
         {"currency": currency, "day": day, "rate": rate},
     )
+
+
+def add_closes(session: Session, closes: Sequence[tuple[int, date, float | Decimal]]) -> None:
+    """Add many closes in USD: of which security, the day, and the price."""
+    days = [day for _, day, _ in closes]
+    session.execute(text("SELECT make_price_months(:first, :last)"), {"first": min(days), "last": max(days)})
+    with (
+        session.connection()
+        .connection.cursor()
+        .copy("COPY prices (security_id, price_date, version, price, currency, source) FROM STDIN") as copy
+    ):
+        for security_id, day, close in closes:
+            copy.write_row((security_id, day, 1, close, "USD", "test"))
