@@ -93,7 +93,8 @@ def _print(found: "PortfolioView") -> None:
     table.add_row("from", *(str(span.first_day) for span in found.spans))
     table.add_row("days", *(f"{span.days:,}" for span in found.spans))
     for name, metric in METRICS.items():
-        table.add_row(name.replace("_", " "), *(metric.shown(span.figures[name]) for span in found.spans))
+        shown = (metric.shown(span.figures[name], is_under_a_year=span.is_under_a_year) for span in found.spans)
+        table.add_row(name.replace("_", " "), *shown)
     for name in ("drawdown_from", "drawdown_lowest", "drawdown_to"):
         table.add_row(name.replace("_", " "), *(str(getattr(span, name) or "-") for span in found.spans))
     output().print(table)

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.performance.lookup import find_portfolio, no_figures
+from app.performance.metrics import span_start
 
 #: By cause: what it is in words; what it is about stands in the braces.
 _WORDS: Final = {
@@ -58,6 +59,11 @@ class SpanView:
     drawdown_to: date | None
     #: What concerns its days; its figures are to be trusted if there is nothing.
     doubts: tuple[DoubtView, ...]
+
+    @property
+    def is_under_a_year(self) -> bool:
+        """Whether it is shorter than a year, of which what is compounded to one says little."""
+        return self.first_day > span_start("1y", self.as_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,20 @@ class Metric:
     definition: str
     #: Whether it is a share, shown in per cent; else a number.
     is_share: bool = True
+    #: Whether it is a return compounded to a year, which GIPS wants nobody to show of less than one.
+    is_yearly: bool = False
 
-    def shown(self, figure: float | None) -> str:
-        """Return a figure as it is read, NOT_DEFINED where there is none."""
+    def shown(self, figure: float | None, *, is_under_a_year: bool = False) -> str:
+        """Return a figure as it is read, NOT_DEFINED where there is none, UNDER_A_YEAR where it would mislead."""
         if figure is None:
             return NOT_DEFINED
+        if self.is_yearly and is_under_a_year:
+            return UNDER_A_YEAR
         return f"{figure:.2%}" if self.is_share else f"{figure:.3f}"
 
 
 NOT_DEFINED: Final = "not defined"
+UNDER_A_YEAR: Final = "under a year"
 
 METRICS: Final[dict[str, Metric]] = {
     "net_return": Metric(
@@ -43,7 +48,9 @@ METRICS: Final[dict[str, Metric]] = {
         " for.",
     ),
     "annual_return": Metric(
-        "Annual return", "The net return as the yearly rate of 252 business days that compounds to it."
+        "Annual return",
+        "The net return as the yearly rate of 252 business days that compounds to it; not shown of less than a year.",
+        is_yearly=True,
     ),
     "annual_volatility": Metric(
         "Volatility", "Standard deviation of the daily net returns, times the square root of 252."
@@ -60,7 +67,7 @@ METRICS: Final[dict[str, Metric]] = {
     "sortino_ratio": Metric(
         "Sortino ratio", "Mean of the daily returns times 252, over the downside deviation.", is_share=False
     ),
-    "calmar_ratio": Metric("Calmar ratio", "Annual return over the maximum drawdown.", is_share=False),
+    "calmar_ratio": Metric("Calmar ratio", "Annual return over the maximum drawdown.", is_share=False, is_yearly=True),
     "max_drawdown": Metric("Maximum drawdown", "The most that was lost from a peak, as a share of it."),
     "value_at_risk": Metric(
         "Value at risk, 5 %", "The daily return below which the worst 5 % of the days lie; historical, of a day."
@@ -69,7 +76,9 @@ METRICS: Final[dict[str, Metric]] = {
         "Expected shortfall, 5 %", "The mean return of the worst 5 % of the days (CVaR), of a day."
     ),
     "alpha": Metric(
-        "Alpha", "Mean of what the daily returns are above beta times those of the benchmark, compounded to a year."
+        "Alpha",
+        "Mean of what the daily returns are above beta times those of the benchmark, compounded to a year.",
+        is_yearly=True,
     ),
     "beta": Metric(
         "Beta",

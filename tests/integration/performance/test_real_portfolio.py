@@ -78,6 +78,8 @@ def test_raw_closes_with_splits_and_dividends_return_what_the_source_s_adjusted_
     assert view.value == pytest.approx(sum(values.values()) + float(five.CASH) - bought_later + sum(paid.values()))
     assert {span.span: span.doubts for span in view.spans} == dict.fromkeys(("all", "ytd", "1y", "3y", "5y"), ())
 
+    assert {span.span for span in view.spans if span.is_under_a_year} == {"ytd"}
+
     explained = read_explained(session, five.CODE)
     unrealised = {gain.security: float(gain.unrealised.price) for gain in explained.gains}
     assert unrealised == pytest.approx({stock: values[stock] - cost[stock] for stock in stocks}, rel=1e-12)

@@ -51,6 +51,13 @@ def test_all_figures_are_there_with_what_they_are(read):
     assert "not defined" not in line_of(reader, "| Volatility")
 
 
+def test_no_return_of_a_few_months_is_compounded_to_a_year(read):
+    reader, _ = read
+    for label in ("Annual return", "Calmar ratio"):
+        assert line_of(reader, f"| {label} |").count("under a year") == 2, label
+    assert "under a year" not in line_of(reader, "| Return, net")
+
+
 def test_charts_are_pictures_with_names_in_the_colours_of_the_page(read):
     reader, page = read
     charts = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("role") == "img"]
