@@ -208,8 +208,9 @@ class _scratch_database:  # noqa: N801 (reads as the context manager that it is)
 
     def __enter__(self) -> str:
         with _superuser(self._server) as connection:
+            # Copied as files: by way of the log takes more than twice as long.
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
                     sql.Identifier(self._name), sql.Identifier(self._template)
                 )
             )

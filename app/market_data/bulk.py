@@ -26,10 +26,11 @@ from app.database import copy_into, copy_lines, storable
 from app.market_data.backfill import Backfill
 from app.market_data.checks import QUOTED_IN_HUNDREDTHS, REPEATS, TRADED, UNLIKE_PAID, USUAL_GAP_DAYS, WIDEST
 from app.market_data.due import closes_of, directory
+from app.market_data.histories import paid_prices
 from app.market_data.models import PriceBatch
 from app.market_data.providers.price_folder import COLUMNS, OPTIONAL, PRICE, cell, header_of, name_of, quote_of
 from app.market_data.providers.terms import Quote
-from app.market_data.store import COPIED, make_months, paid_prices, store_quotes
+from app.market_data.store import COPIED, make_months, store_quotes
 
 #: Of a row of Parquet, about.
 _BYTES_A_ROW = 64

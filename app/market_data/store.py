@@ -7,28 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
-from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.book import note_changes
 from app.calendars import today_at
 from app.database import copy_rows, storable
-from app.market_data.checks import (
-    QUOTED_IN_HUNDREDTHS,
-    REPEATS,
-    TRADED,
-    Doubt,
-    DoubtedPrice,
-    Known,
-    KnownClose,
-    check,
-    tells_a_level,
-)
-from app.market_data.exchanges import EXCHANGES, calendar_of
-from app.market_data.providers.terms import MINOR_UNITS, Quote
+from app.market_data.checks import Doubt, check
+from app.market_data.histories import Doubted, History, read_histories
+from app.market_data.providers.terms import Quote
 
 #: The columns that are written by COPY.
 COPIED = "security_id, price_date, version, price, currency, source, fetched_at, batch_id"
@@ -54,42 +43,17 @@ class Stored:
     doubt_codes: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    version: int
-    price: Decimal
-    currency: str
-    provider: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Doubted(Quote):
-    """A price in quarantine that waits or was dropped."""
-
-    provider: str
-    batch_id: int
-    fetched_at: datetime
-    codes: Sequence[str]
-    #: By whom it was dropped, and why; empty while it waits.
-    dropped: str = ""
-
-    @property
-    def is_run(self) -> bool:
-        """Whether those that come after it are decided with it, until one counts."""
-        return len(self.codes) == 1 and self.codes[0] in _ONCE_A_RUN
-
-
 class _Decisions:
     """What of one security and provider is in quarantine, so that no more is asked of a person than once."""
 
-    def __init__(self, doubted: Iterable[_Doubted], counting: Iterable[date]) -> None:
-        self._figures: dict[tuple[date, str, Decimal | None], _Doubted] = {}
-        self._runs: list[_Doubted] = []
+    def __init__(self, doubted: Iterable[Doubted], counting: Iterable[date]) -> None:
+        self._figures: dict[tuple[date, str, Decimal | None], Doubted] = {}
+        self._runs: list[Doubted] = []
         self._counting = sorted(counting)
         for each in doubted:
             self.add(each)
 
-    def add(self, doubted: _Doubted) -> None:
+    def add(self, doubted: Doubted) -> None:
         """Remember one more."""
         self._figures[_figure(doubted)] = doubted
         if doubted.is_run:
@@ -99,7 +63,7 @@ class _Decisions:
         """Remember that a price of a day counts."""
         insort(self._counting, day)
 
-    def that_holds_for(self, new: _Doubted) -> _Doubted | None:
+    def that_holds_for(self, new: Doubted) -> Doubted | None:
         """Return the one that a price is decided with, if there is one: the same figure, or the first of a run."""
         if (same := _figure(new)) in self._figures or not new.is_run:
             return self._figures.get(same)
@@ -114,23 +78,6 @@ class _Decisions:
             ),
             None,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _History:
-    known: Known
-    calendar: str
-    versions: Mapping[date, _Version]
-    doubted: Sequence[_Doubted]
-
-    @property
-    def waiting(self) -> Sequence[_Doubted]:
-        """What may count by now, for its day has no price yet; who dated a price too early has to give it again."""
-        return [
-            each
-            for each in self.doubted
-            if not each.dropped and "future" not in each.codes and each.price_date not in self.versions
-        ]
 
 
 def store_quotes(
@@ -170,7 +117,7 @@ def store_quotes(
     if not by_security:
         return Stored(0, {}, {}, {}, [])
     declared = {currency for currency, _ in minor_units.values()}
-    histories = _histories(session, by_security, now.astimezone(UTC).date())
+    histories = read_histories(session, by_security, now.astimezone(UTC).date())
     rows: list[tuple[Any, ...]] = []
     new_prices = 0
     doubtful: list[dict[str, Any]] = []
@@ -195,9 +142,9 @@ def store_quotes(
                 decisions.count(quote.price_date)
                 if new := _new_version(quote, history, batch_id=batch_id, now=now):
                     rows.append(new)
-                    new_prices += not isinstance(quote, _Doubted)
+                    new_prices += not isinstance(quote, Doubted)
                 continue
-            if isinstance(quote, _Doubted):
+            if isinstance(quote, Doubted):
                 continue
             doubted = _as_doubted(quote, doubts, batch_id=batch_id, provider=provider, now=now)
             if more_comes and doubted.codes == ["repeat"]:
@@ -228,7 +175,7 @@ def look_again(
     """
     keep_others_out(session)
     asked = dict.fromkeys(security_ids, ())
-    histories = _histories(session, asked, now.astimezone(UTC).date())
+    histories = read_histories(session, asked, now.astimezone(UTC).date())
     rows = []
     for history in histories.values():
         for quote, doubts in _checked(history, [], "", order=order, now=now, jump_limit=jump_limit):
@@ -259,11 +206,6 @@ def make_months(session: Session, days: Iterable[date]) -> None:
 
 #: Before and after the point; NUMERIC takes more, and nobody reads them.
 _MOST_DIGITS = 1000
-
-#: Doubts of which one row waits, however many prices come that are no other than its own.
-_ONCE_A_RUN = ("repeat", "unit")
-#: The newest, in which is looked for what custodians state.
-_STATEMENTS = 1000
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('value-partner prices'))")
 
@@ -307,7 +249,7 @@ def _in_major_units(quote: Quote, minor_units: Mapping[str, tuple[str, int]]) ->
     return replace(quote, price=major(quote.price), currency=currency, high=high, low=low)
 
 
-def _may_count(quote: Quote, history: _History, provider: str, order: Sequence[str]) -> bool:
+def _may_count(quote: Quote, history: History, provider: str, order: Sequence[str]) -> bool:
     """Whether a price is to be looked at: where one of a better provider counts, another's is of no use."""
     there = history.versions.get(quote.price_date)
     if there is None or (there.price, there.currency) == (quote.price, quote.currency):
@@ -322,7 +264,7 @@ def _replaces(provider: str, known: str | None, order: Sequence[str]) -> bool:
 
 
 def _checked(
-    history: _History,
+    history: History,
     quotes: Sequence[Quote],
     provider: str,
     *,
@@ -335,7 +277,7 @@ def _checked(
     waiting = history.waiting
 
     def rank(quote: Quote) -> int:
-        name = quote.provider if isinstance(quote, _Doubted) else provider
+        name = quote.provider if isinstance(quote, Doubted) else provider
         return -order.index(name) if name in order else -len(order)
 
     return check(
@@ -343,225 +285,21 @@ def _checked(
         history.known,
         today=today_at(history.calendar, now),
         jump_limit=jump_limit,
-        states_unit=lambda quote: "unit" not in quote.codes if isinstance(quote, _Doubted) else states_unit(quote),
+        states_unit=lambda quote: "unit" not in quote.codes if isinstance(quote, Doubted) else states_unit(quote),
     )
 
 
 def _new_version(
-    quote: Quote, history: _History, *, batch_id: int = 0, now: datetime | None = None
+    quote: Quote, history: History, *, batch_id: int = 0, now: datetime | None = None
 ) -> tuple[Any, ...] | None:
     """Return the row that a price becomes, with when and in which batch it came; None if it is known."""
     there = history.versions.get(quote.price_date)
     if there is not None and (there.price, there.currency) == (quote.price, quote.currency):
         return None
-    if isinstance(quote, _Doubted):
+    if isinstance(quote, Doubted):
         batch_id, now = quote.batch_id, quote.fetched_at
     version = 1 if there is None else there.version + 1
     return quote.security_id, quote.price_date, version, quote.price, quote.currency, quote.source, now, batch_id
-
-
-def _histories(session: Session, quotes: Mapping[int, Sequence[Quote]], today: date) -> dict[int, _History]:
-    """Return what is known of securities that quotes are of, or of which something waits."""
-    doubted, accepted = _in_quarantine(session, list(quotes))
-    first_days: dict[int, date] = {}
-    for security_id, of_security in quotes.items():
-        waiting = [each for each in doubted[security_id] if not each.dropped]
-        if looked_at := [quote.price_date for quote in (*of_security, *waiting)]:
-            first_days[security_id] = min(looked_at)
-    asked = {
-        "today": today,
-        "security_ids": list(first_days),
-        "first_days": list(first_days.values()),
-        "before": REPEATS,
-    }
-    securities = session.execute(_SECURITIES, asked).all()
-    versions: dict[int, dict[date, _Version]] = defaultdict(dict)
-    for row in session.execute(_PRICES, asked):
-        versions[row.security_id][row.price_date] = _Version(row.version, row.price, row.currency, row.provider)
-    splits: dict[int, list[tuple[date, Fraction]]] = defaultdict(list)
-    for row in session.execute(_SPLITS, asked):
-        splits[row.security_id].append((row.ex_date, Fraction(row.new_units) / Fraction(row.old_units)))
-    unpriced = [
-        row for row in securities if not any(each.currency == row.currency for each in versions[row.id].values())
-    ]
-    paid = {row.security_id: (row.trade_date, row.paid) for row in paid_prices(session, [row.id for row in unpriced])}
-    stated = _stated_prices(
-        session, [row.id for row in unpriced if row.currency in QUOTED_IN_HUNDREDTHS and row.id not in paid]
-    )
-    return {
-        row.id: _History(
-            Known(
-                row.currency,
-                row.asset_class,
-                {day: KnownClose(each.price, each.currency) for day, each in versions[row.id].items()},
-                splits[row.id],
-                paid=paid.get(row.id),
-                stated=stated.get(row.id),
-                doubted=[
-                    DoubtedPrice(each.price_date, each.price, bool(each.dropped))
-                    for each in doubted[row.id]
-                    if each.currency == row.currency and tells_a_level(each.codes)
-                ],
-                accepted=accepted.get(row.id),
-            ),
-            calendar_of(row.exchanges, row.currency),
-            versions[row.id],
-            doubted[row.id],
-        )
-        for row in securities
-    }
-
-
-def _in_quarantine(
-    session: Session, security_ids: Sequence[int]
-) -> tuple[dict[int, list[_Doubted]], dict[int, tuple[Decimal, date]]]:
-    """Return by security what waits or was dropped, and what was accepted last with the day of that."""
-    doubted: dict[int, list[_Doubted]] = defaultdict(list)
-    accepted: dict[int, tuple[Decimal, date]] = {}
-    for row in session.execute(_DOUBTED, {"security_ids": security_ids}):
-        if row.state == "accepted":
-            accepted[row.security_id] = row.price, max(row.price_date, row.decided_at.astimezone(UTC).date())
-            continue
-        doubted[row.security_id].append(
-            _Doubted(
-                row.security_id,
-                row.price_date,
-                row.price,
-                row.currency,
-                row.source,
-                row.high,
-                row.low,
-                provider=row.provider,
-                batch_id=row.batch_id,
-                fetched_at=row.fetched_at,
-                codes=[doubt["code"] for doubt in row.doubts],
-                dropped=f"{row.decided_by}: {row.reason}" if row.state == "dropped" else "",
-            )
-        )
-    return doubted, accepted
-
-
-def paid_prices(session: Session, security_ids: Sequence[int]) -> Sequence[Row[Any]]:
-    """Return what the book last paid for securities that are priced by trades: security_id, trade_date, paid."""
-    if not security_ids:
-        return []
-    return session.execute(_PAID, {"security_ids": list(security_ids), "traded": list(TRADED)}).all()
-
-
-def _stated_prices(session: Session, security_ids: Sequence[int]) -> dict[int, tuple[date, Decimal]]:
-    """Return what the newest statements have for one unit, in the security's own major unit, by security."""
-    if not security_ids:
-        return {}
-    asked = {
-        "security_ids": list(security_ids),
-        "statements": _STATEMENTS,
-        "minor": list(MINOR_UNITS),
-        "major": list(MINOR_UNITS.values()),
-    }
-    return {row.security_id: (row.as_of, row.worth) for row in session.execute(_STATED, asked)}
-
-
-_SECURITIES = text(
-    f"""
-    SELECT s.id, s.currency, s.asset_class, {EXCHANGES} AS exchanges
-    FROM securities AS s
-    WHERE s.id = ANY(:security_ids)
-    """  # noqa: S608 (an expression that stands beside the function that reads it)
-)
-
-_SPLITS = text(
-    """
-    SELECT security_id, ex_date, new_units, old_units
-    FROM corporate_actions
-    WHERE kind = 'split' AND security_id = ANY(:security_ids)
-    ORDER BY security_id, ex_date
-    """
-)
-
-_PAID = text(
-    """
-    SELECT s.id AS security_id, newest.trade_date, abs(newest.amount / newest.quantity) AS paid
-    FROM securities AS s
-    CROSS JOIN LATERAL (
-        SELECT trade_date, amount, quantity
-        FROM book_transactions
-        WHERE security_id = s.id
-            AND currency = s.currency
-            AND kind IN ('buy', 'sell')
-            AND quantity <> 0
-            AND amount <> 0
-        ORDER BY trade_date DESC, id DESC
-        LIMIT 1
-    ) AS newest
-    WHERE s.id = ANY(:security_ids) AND s.asset_class = ANY(:traded)
-    """
-)
-
-#: By instruments, of which there is no index: what a custodian says of the most common securities is in the newest.
-_STATED = text(
-    """
-    WITH newest AS (
-        SELECT id, as_of
-        FROM statements
-        WHERE states_positions AND state = 'accepted'
-        ORDER BY id DESC
-        LIMIT :statements
-    ),
-    minor AS (
-        SELECT minor, major FROM unnest(CAST(:minor AS text[]), CAST(:major AS text[])) AS unit (minor, major)
-    )
-    SELECT DISTINCT ON (s.id)
-        s.id AS security_id, n.as_of,
-        -- A value is in the currency itself, where a price may be in hundredths and not say so.
-        CASE WHEN p.quantity <> 0 AND p.market_value <> 0 THEN abs(p.market_value / p.quantity) ELSE p.price END
-            / CASE WHEN m.minor IS NULL THEN 1 ELSE 100 END AS worth
-    FROM newest AS n
-    JOIN statement_positions AS p ON p.statement_id = n.id
-    JOIN instrument_securities AS i ON i.instrument_id = p.instrument_id AND n.as_of BETWEEN i.valid_from AND i.valid_to
-    JOIN securities AS s ON s.id = i.security_id
-    LEFT JOIN minor AS m ON m.minor = p.currency
-    WHERE s.id = ANY(:security_ids)
-        AND coalesce(m.major, p.currency) = s.currency
-        AND (p.price > 0 OR (p.quantity <> 0 AND p.market_value <> 0))
-    ORDER BY s.id, n.as_of DESC, n.id DESC
-    """
-)
-
-_DOUBTED = text(
-    """
-    SELECT
-        security_id, price_date, price, currency, high, low, provider, source, fetched_at, batch_id, doubts, state,
-        decided_at, decided_by, reason
-    FROM quarantined_prices
-    WHERE security_id = ANY(:security_ids) AND state <> 'cleared'
-    ORDER BY security_id, price_date, id
-    """
-)
-
-_PRICES = text(
-    """
-    SELECT a.security_id, p.price_date, p.version, p.price, p.currency, b.provider
-    FROM unnest(CAST(:security_ids AS bigint[]), CAST(:first_days AS date[])) AS a (security_id, first_day)
-    CROSS JOIN LATERAL (
-        (
-            SELECT DISTINCT ON (price_date) price_date, version, price, currency, batch_id
-            FROM prices
-            WHERE security_id = a.security_id AND price_date < a.first_day
-            ORDER BY price_date DESC, version DESC
-            LIMIT :before
-        )
-        UNION ALL
-        (
-            SELECT DISTINCT ON (price_date) price_date, version, price, currency, batch_id
-            FROM prices
-            WHERE security_id = a.security_id AND price_date >= a.first_day
-            ORDER BY price_date DESC, version DESC
-        )
-    ) AS p
-    LEFT JOIN price_batches AS b ON b.id = p.batch_id
-    ORDER BY a.security_id, p.price_date
-    """
-)
 
 
 def _copy(session: Session, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -580,13 +318,13 @@ def _figure(quote: Quote) -> tuple[date, str, Decimal | None]:
     return quote.price_date, storable(quote.currency), None if _as_column(quote.price) == "NaN" else quote.price
 
 
-def _as_doubted(quote: Quote, doubts: Sequence[Doubt], *, batch_id: int, provider: str, now: datetime) -> _Doubted:
+def _as_doubted(quote: Quote, doubts: Sequence[Doubt], *, batch_id: int, provider: str, now: datetime) -> Doubted:
     of_quote = {each.name: getattr(quote, each.name) for each in fields(Quote)}
     codes = [doubt.code for doubt in doubts]
-    return _Doubted(**of_quote, provider=provider, batch_id=batch_id, fetched_at=now, codes=codes)
+    return Doubted(**of_quote, provider=provider, batch_id=batch_id, fetched_at=now, codes=codes)
 
 
-def _tell(stored: Stored, quote: Quote, doubts: Sequence[Doubt], known: _Doubted | None) -> None:
+def _tell(stored: Stored, quote: Quote, doubts: Sequence[Doubt], known: Doubted | None) -> None:
     """Tell that the newest price of a security, so far, is doubted or was dropped."""
     stored.doubted.pop(quote.security_id, None)
     stored.doubt_codes.pop(quote.security_id, None)
@@ -598,7 +336,7 @@ def _tell(stored: Stored, quote: Quote, doubts: Sequence[Doubt], known: _Doubted
         stored.doubt_codes[quote.security_id] = ", ".join(doubt.code for doubt in doubts)
 
 
-def _why_dropped(quote: Quote, known: _Doubted) -> str:
+def _why_dropped(quote: Quote, known: Doubted) -> str:
     if quote.price_date == known.price_date:
         return f"its price of that day, {known.price:f} {known.currency}, was dropped by {known.dropped}"
     return f"its price is that of {known.price_date}, {known.price:f} {known.currency}, dropped by {known.dropped}"
