@@ -10,6 +10,9 @@ from rich.text import Text
 from app.cli.terminal import printable
 from app.errors import AppError
 
+#: Exit code of a command that a person interrupted.
+INTERRUPTED = 130
+
 _LOOK_S = 0.1
 _SWEEP_S = 1
 #: Without progress for so long, it is worth asking whether any worker is there.

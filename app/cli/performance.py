@@ -12,8 +12,9 @@ import typer
 from rich.text import Text
 
 from app.cli import performance_groups, performance_parts
+from app.cli.patience import INTERRUPTED, Patience
 from app.cli.performance_lots import lots
-from app.cli.terminal import cell, output, plain_table
+from app.cli.terminal import cell, messages, output, plain_table
 
 if TYPE_CHECKING:
     from app.performance import PortfolioView
@@ -69,14 +70,52 @@ def report(
 
 
 @app.command()
-def update() -> None:
-    """Have workers value now what has to be; they do so by themselves after each sync and each reconciliation."""
+def update(
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is valued that has to be.")] = False,
+) -> None:
+    """Have workers value now what has to be; they do so by themselves after each sync and each reconciliation.
+
+    With --wait, exit code 1 when a job of it is parked: nobody tries that one again until a person has looked.
+    """
     from app.database import session_scope
     from app.tasks import request_valuation
+    from app.tasks.health import check_broker
 
+    if wait:
+        check_broker()
     with session_scope() as session:
         job_id = request_valuation(session, f"cli-{uuid4()}")
-    output().print(f"Job {job_id} finds what has to be valued; `python -m app jobs list` shows it.")
+    if not wait:
+        output().print(f"Job {job_id} finds what has to be valued; `python -m app jobs list` shows it.")
+        return
+    try:
+        parked = _follow()
+    except KeyboardInterrupt:
+        messages().print("The valuation goes on without this command. `python -m app jobs list` shows how far it is.")
+        raise typer.Exit(INTERRUPTED) from None
+    if parked:
+        output().print(f"Not all is valued, for jobs are parked ({parked:,}): python -m app jobs list --state parked")
+        raise typer.Exit(1)
+    output().print("All is valued.")
+
+
+def _follow() -> int:
+    """Wait until no job of a valuation waits, and return how many are parked.
+
+    What follows a job is asked for in the transaction that ends it, so none that waits means that all is done.
+    """
+    from app.database import session_scope
+    from app.jobs import count_jobs
+    from app.tasks import VALUATION_TASKS
+
+    patience = Patience("the valuation", messages())
+    while True:
+        with session_scope() as session:
+            counts = [count_jobs(session, states=("waiting", "parked"), task=task) for task in VALUATION_TASKS]
+        waiting = sum(each["waiting"] for each in counts)
+        if not waiting:
+            return sum(each["parked"] for each in counts)
+        patience.wait(waiting)
 
 
 def _print(found: "PortfolioView") -> None:

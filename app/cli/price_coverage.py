@@ -13,13 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.numbers import positive
-from app.cli.patience import Patience
+from app.cli.patience import INTERRUPTED, Patience
 from app.cli.terminal import cell, messages, output, plain_table
 
 if TYPE_CHECKING:
     from app.market_data import Coverage
 
-_INTERRUPTED = 130
 #: From this width on a reason and its securities stand side by side.
 _WIDE = 160
 _STATES = ("priced", "stale", "quarantined", "refused", "failed", "unasked")
@@ -71,7 +70,7 @@ def sync(
         sync_id = _follow(job_id)
     except KeyboardInterrupt:
         messages().print("The sync goes on without this command. `python -m app prices coverage` shows how far it is.")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     coverage(sync_id)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from app.cli.patience import Patience
+from app.cli.patience import INTERRUPTED, Patience
 from app.cli.terminal import cell, messages, output, plain_table
 from app.errors import BadInputError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _MOST_BREAKS = 100
 _MOST_LACKS = 25
-_INTERRUPTED = 130
 
 
 def reconcile(
@@ -66,7 +65,7 @@ def reconcile(
         messages().print(
             f"Run {run_id} goes on without this command. `python -m app reconcile --watch {run_id}` looks at it again."
         )
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     with session_scope() as session:
         _show(session, run_id)
     if progress.state != "complete":

@@ -61,6 +61,7 @@ def plan_valuation(session: Session, *, now: datetime, at_once: int) -> Due:
         session.execute(statement, asked)
     for (calendar,) in session.execute(_CALENDARS).all():
         session.execute(_OF_DAYS, {"calendar": calendar, "last": last_ended_business_day(calendar, now)})
+    session.execute(_OF_FAILURES)
     session.execute(_OF_GROUPS)
     ids = session.scalars(_DUE_ACCOUNTS).all()
     chunks = [ids[first : first + at_once] for first in range(0, len(ids), at_once)]
@@ -81,8 +82,10 @@ def value_due_accounts(session: Session, first_id: int, last_id: int, *, now: da
     """
     ids = session.scalars(_CLAIM, {"first_id": first_id, "last_id": last_id, "are_groups": False}).all()
     changed = value_accounts(session, ids, now=now)
+    valued = _valued(session, ids, changed, now=now)
+    # After the lock: a run that ends meanwhile is seen here, or the plan that follows it sees the marks.
     settle_identity(session, ids)
-    return _valued(session, ids, changed, now=now)
+    return valued
 
 
 def value_due_groups(session: Session, *, now: datetime) -> Valued:
@@ -179,6 +182,21 @@ _OF_DAYS = text(
         WHERE coalesce(p.calendar, a.calendar) = :calendar AND p.valued_to < :last AND coalesce(a.active, TRUE)
     ) AS behind
     WHERE p.id = behind.id
+    """
+)
+
+#: The days stay. An account that was valued before the first run looked at it has a mark of the identity and no break.
+_OF_FAILURES = text(
+    """
+    UPDATE portfolios AS p
+    SET due_from = least(p.due_from, p.valued_to)
+    WHERE EXISTS (SELECT FROM portfolio_doubts WHERE portfolio_id = p.id AND cause = 'identity')
+        AND NOT EXISTS (SELECT FROM breaks WHERE account_id = p.account_id AND kind = 'identity')
+        AND EXISTS (
+            SELECT
+            FROM run_accounts
+            WHERE run_id = (SELECT max(id) FROM runs) AND account_id = p.account_id AND custodian_account_id IS NOT NULL
+        )
     """
 )
 

@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415 (matplotlib takes half a second and 40 MB, which no worker needs that draws nothing)
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 #: What matplotlib draws with, and the page's variable that takes its place.
 _COLOURS: Final[Mapping[str, str]] = {
     "#010203": "--ink", "#020304": "--soft", "#030405": "--line", "#040506": "--own", "#050607": "--other",
-    "#060708": "--less",
+    "#060708": "--less", "#070809": "--made", "#08090a": "--lost",
 }  # fmt: skip
-INK, SOFT, LINE, OWN, OTHER, LESS = _COLOURS
-_SIZE: Final = (9.0, 2.9)
+INK, SOFT, LINE, OWN, OTHER, LESS, _MADE, _LOST = _COLOURS
+#: Inches; a page makes of them what it has room for.
+_WIDTH: Final = 9.0
+_HEIGHT: Final = 2.9
+_ROW_HEIGHT: Final = 0.26
+#: How much of its colour a cell has at most: what is written on it must be read.
+_STRONGEST: Final = 0.65
 #: A line of more points than a screen has is drawn no better.
 _MOST_POINTS: Final = 2_000
 
@@ -33,6 +38,28 @@ class Curve:
     name: str
     values: NDArray[np.float64]
     colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A cell of a heat map."""
+
+    #: What is written into it.
+    label: str
+    #: From -1, of the colour of losses, to 1, of that of gains; what is beyond looks the same. None: of no colour.
+    tone: float | None
+
+
+def heat_map(columns: Sequence[str], rows: Mapping[str, Sequence[Tone | None]], *, title: str) -> Markup:
+    """Return a table whose cells are coloured; the last column is what its row comes to.
+
+    Args:
+        columns: their names.
+        rows: the cells of each by its name, from the top; None is an empty one.
+        title: for those who listen.
+    """
+    height = _ROW_HEIGHT * (len(rows) + 1) + 0.1
+    return _drawn(title, lambda axes: _cells(axes, columns, rows), height=height)
 
 
 def line_chart(days: NDArray[np.datetime64], curves: Sequence[Curve], *, title: str) -> Markup:
@@ -71,6 +98,7 @@ def _lines(axes: "Axes", days: NDArray[np.datetime64], curves: Sequence[Curve]) 
             annotation_clip=False,
         )  # fmt: skip
     axes.axhline(100, color=LINE, linewidth=0.8, zorder=0)
+    _scales(axes)
 
 
 def _area(axes: "Axes", days: NDArray[np.datetime64], curve: Curve) -> None:
@@ -79,6 +107,45 @@ def _area(axes: "Axes", days: NDArray[np.datetime64], curve: Curve) -> None:
     axes.plot(days[at], curve.values[at], color=curve.colour, linewidth=1)
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.set_ylim(top=0)
+    _scales(axes)
+
+
+def _scales(axes: "Axes") -> None:
+    """Have days below, and lines at the figures to the left."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    axes.margins(x=0.01)
+    locator: Any = AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter: Any = ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(formatter)
+    axes.grid(axis="y", color=LINE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _cells(axes: "Axes", columns: Sequence[str], rows: Mapping[str, Sequence[Tone | None]]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for y, cells in enumerate(rows.values()):
+        for x, cell in enumerate(cells):
+            if cell is None:
+                continue
+            if cell.tone:
+                colour = _MADE if cell.tone > 0 else _LOST
+                strength = round(min(1.0, abs(cell.tone)) * _STRONGEST, 2)
+                axes.add_patch(
+                    Rectangle(
+                        (x + 0.02, y + 0.03), 0.96, 0.94, facecolor=colour, alpha=strength, linewidth=0, clip_on=False
+                    )
+                )
+            weight = "bold" if x == len(columns) - 1 else "normal"
+            colour = SOFT if cell.tone is None else INK
+            axes.text(x + 0.92, y + 0.5, cell.label, ha="right", va="center_baseline", color=colour, weight=weight)
+    axes.set_xlim(0, len(columns))
+    axes.set_ylim(len(rows), 0)
+    axes.set_xticks(np.arange(len(columns)) + 0.92, columns, ha="right")
+    axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
+    axes.xaxis.tick_top()
 
 
 def _thinned(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -95,25 +162,17 @@ def _thinned(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.array(sorted(places))
 
 
-def _drawn(title: str, draw: Any) -> Markup:
+def _drawn(title: str, draw: Callable[["Axes"], None], *, height: float = _HEIGHT) -> Markup:
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9, "text.color": INK}
     with rc_context(settings):
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         draw(axes)
-        axes.margins(x=0.01)
-        locator: Any = AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(locator)
-        formatter: Any = ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_formatter(formatter)
-        axes.grid(axis="y", color=LINE, linewidth=0.6)
-        axes.set_axisbelow(True)
         axes.tick_params(colors=SOFT, length=0)
         axes.spines[:].set_visible(False)
         figure.patch.set_visible(False)
@@ -128,6 +187,9 @@ def _for_the_page(svg: str, title: str) -> Markup:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:height|width)="[\d.]+pt"', "", svg, count=2)
+    # Comments say what the text after them does, and a hundredth of a point is no difference.
+    svg = re.sub(r"\s*<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda places: _shortened(places[0]), svg)
     svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     # A page has several charts, and each name once.
     own = re.sub(r"\W+", "-", title.lower())
@@ -135,3 +197,8 @@ def _for_the_page(svg: str, title: str) -> Markup:
     for colour, variable in _COLOURS.items():
         svg = svg.replace(colour, f"var({variable})")
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1))  # noqa: S704 (escaped)
+
+
+def _shortened(places: str) -> str:
+    places = re.sub(r"\d+\.\d{3,}", lambda place: f"{float(place[0]):.2f}".rstrip("0").rstrip("."), places)
+    return re.sub(r"\s+", " ", places).replace(' "', '"')

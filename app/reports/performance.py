@@ -25,7 +25,7 @@ from app.performance import (
     read_explained,
     show_portfolio,
 )
-from app.reports.charts import LESS, OTHER, OWN, Curve, area_chart, line_chart
+from app.reports.charts import LESS, OTHER, OWN, Curve, Tone, area_chart, heat_map, line_chart
 from app.reports.metrics import METRICS, SPANS, Metric
 from app.reports.pages import write_page
 
@@ -34,6 +34,7 @@ _MOST_PARTS: Final = 25
 _MOST_DOUBTS: Final = 50
 #: The tone of a month is full from here on.
 _FULL_TONE: Final = 0.08
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def write_performance_report(session: Session, code: str, folder: Path, *, now: datetime | None = None) -> Path:
@@ -76,9 +77,9 @@ class _Month:
         return "n/d" if self.rate is None else f"{self.rate * 100:z.1f}"
 
     @property
-    def tone(self) -> int:
-        """How much of its colour it has, in per cent."""
-        return 0 if self.rate is None else round(min(1.0, abs(self.rate) / _FULL_TONE) * 65)
+    def tone(self) -> Tone:
+        """It as a cell of a heat map; what shows as zero has no colour."""
+        return Tone(self.shown, None if self.rate is None else round(self.rate, 3) / _FULL_TONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,9 @@ class _Content:
     growth: Markup
     drawdown: Markup
     benchmark: str | None
+    months: Sequence[str]
     years: list[_Year]
+    heat: Markup
     allocations: list[_Allocation]
     explained: Explained
     #: How many rows a table has at most; the others are in its sums.
@@ -124,6 +127,7 @@ class _Content:
 
 def _gather(session: Session, view: PortfolioView, now: datetime) -> _Content:
     history = portfolio_history(session, view.code)
+    years = _years(history)
     return _Content(
         view=view,
         written_at=now.astimezone(UTC),
@@ -132,7 +136,9 @@ def _gather(session: Session, view: PortfolioView, now: datetime) -> _Content:
         growth=_growth_chart(view, history),
         drawdown=area_chart(history.days, Curve("", history.drawdown, LESS), title="Drawdown"),
         benchmark=None if history.benchmark is None else history.benchmark.name or history.benchmark.code,
-        years=_years(history),
+        months=_MONTHS,
+        years=years,
+        heat=_heat_map(years),
         allocations=_allocations(session, view.code) if view.spans and view.is_explained else [],
         explained=read_explained(session, view.code),
         most=_MOST_PARTS,
@@ -176,6 +182,14 @@ def _years(history: History) -> list[_Year]:
         of_year = years.setdefault(month.year, [None] * 12)
         of_year[month.month - 1] = _Month(None, is_defined=False) if np.isnan(rate) else _Month(rate)
     return [_Year(year, months, _total(months)) for year, months in sorted(years.items(), reverse=True)]
+
+
+def _heat_map(years: Sequence[_Year]) -> Markup:
+    rows = {
+        str(year.year): [None if month is None else month.tone for month in (*year.months, year.total)]
+        for year in years
+    }
+    return heat_map([*_MONTHS, "Year"], rows, title="Monthly returns")
 
 
 def _total(months: Sequence[_Month | None]) -> _Month:

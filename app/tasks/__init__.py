@@ -6,6 +6,7 @@ A new task needs its import here; see docs/adding-a-task.md.
 from app.tasks import warm_up
 from app.tasks.alerts import evaluate_alerts, request_alerts
 from app.tasks.analytics import (
+    VALUATION_TASKS,
     explain_portfolios_of,
     request_valuation,
     value_accounts,
@@ -23,6 +24,7 @@ from app.tasks.reconciliation import compare_shard, reconcile_account, reconcile
 from app.tasks.statements import collect_statements, fetch_statements
 
 __all__ = [
+    "VALUATION_TASKS",
     "canary",
     "celery_app",
     "collect_statements",

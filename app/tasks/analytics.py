@@ -72,6 +72,12 @@ def explain_portfolios_of(session: Session, first_id: int, last_id: int) -> dict
     return {"portfolios": explain_portfolios(session, first_id, last_id)}
 
 
+#: All that a valuation consists of.
+VALUATION_TASKS: Final = tuple(
+    task.name for task in (value_portfolios, value_accounts, value_groups, explain_portfolios_of)
+)
+
+
 def request_valuation(session: Session, key: str) -> int:
     """Have portfolios valued once the transaction has committed; return the job, the same for the same key."""
     return _follow(session, value_portfolios, f"analytics:{key}", {})

@@ -102,6 +102,7 @@ class WorkerHealth:
         self._trouble = ""
         self._stopping = False
         self._is_connected = False
+        self._timer: Any = None
         #: Since when there is no broker; None while the loop turns.
         self._away_since: float | None = time.monotonic()
         self._turned_at = time.monotonic()
@@ -111,6 +112,7 @@ class WorkerHealth:
 
     def start(self, timer: Any) -> None:
         """Say that the worker is up, and from now on how it is."""
+        self._timer = timer
         self._status = self._away("connecting to the broker")
         self._unit.tell("READY=1", f"STATUS={self._status}")
         if interval := self._unit.feed_every_s:
@@ -118,9 +120,9 @@ class WorkerHealth:
             Thread(target=self._feed, args=(interval,), name="systemd-watchdog", daemon=True).start()
 
     def connected(self, queues: str) -> None:
-        """The broker is there, and the loop about to turn."""
+        """The broker is there, and the loop about to turn: before it takes a message it says that it does."""
         self._is_connected = True
-        self._tell_status(f"taking tasks from {queues}")
+        self._timer.call_after(0, self._begin, (f"taking tasks from {queues}",))
 
     def disconnected(self) -> None:
         """The broker is gone, and the loop stands."""
@@ -145,6 +147,11 @@ class WorkerHealth:
         if not self._stopping:
             self._status = status
             self._unit.tell(f"STATUS={status}")
+
+    def _begin(self, status: str) -> None:
+        if self._is_connected:
+            self._turn()
+            self._tell_status(status)
 
     def _turn(self) -> None:
         """Look at the children; the event loop calls this, in the thread that the pool's state belongs to.

@@ -68,7 +68,7 @@ def test_charts_are_drawn_within_their_frames(session, show, tmp_path: Path) -> 
     value_portfolio(session)
     page = show(write_performance_report(session, CODE, tmp_path))
     charts = page.locator("svg[role=img]")
-    assert charts.count() == 2
+    assert charts.count() == 3
     for chart in charts.all():
         found = chart.evaluate(
             """
@@ -89,7 +89,7 @@ def test_charts_are_drawn_within_their_frames(session, show, tmp_path: Path) -> 
             """
         )
         assert found["width"] > 900
-        assert found["height"] > 150
+        assert found["height"] > 70
         assert found["drawn"] > 20
         assert found["out"] == []
 
@@ -116,23 +116,46 @@ def test_lines_have_the_colours_of_the_page(session, show, tmp_path: Path, color
     assert {own, other} <= set(strokes)
 
 
-def test_months_are_coloured_by_how_much_they_made(session, show, tmp_path: Path) -> None:
+@pytest.mark.parametrize("colors", ["light", "dark"])
+def test_months_are_coloured_by_how_much_they_made(session, show, tmp_path: Path, colors: str) -> None:
     value_portfolio(session)
-    page = show(write_performance_report(session, CODE, tmp_path))
-    months = page.locator(".month").evaluate_all(
-        "(cells) => cells.map((each) => [parseFloat(each.textContent), getComputedStyle(each).backgroundColor])"
+    page = show(write_performance_report(session, CODE, tmp_path), color_scheme=colors)
+    page.locator("summary").click()
+    heat = page.get_by_role("img", name="Monthly returns")
+    cells = heat.evaluate(
+        """
+        (chart) => {
+            const patches = [...chart.querySelectorAll("path")].filter((each) => each.closest("g[id*=patch]"));
+            return [...chart.querySelectorAll("text")].map((each) => {
+                const box = each.getBoundingClientRect();
+                const middle = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+                const under = patches.filter((patch) => {
+                    const of = patch.getBoundingClientRect();
+                    const [x, y] = middle;
+                    return of.left < x && x < of.right && of.top < y && y < of.bottom && of.height < 60;
+                });
+                const styles = under.map((patch) => getComputedStyle(patch));
+                return [each.textContent, styles.map((style) => [style.fill, Number(style.opacity)])];
+            });
+        }
+        """
     )
-    reds = {figure: _red_less_green(color) for figure, color in months}
+    shown = {figure: under for figure, under in cells if re.fullmatch(r"-?\d+\.\d", figure)}
+    reds = {float(figure): _red_less_green(under[0][0]) * under[0][1] for figure, under in shown.items() if under}
     lost = {figure: red for figure, red in reds.items() if figure < 0}
     made = {figure: red for figure, red in reds.items() if figure > 0}
     assert lost
     assert made
+    assert all(under for figure, under in shown.items() if float(figure))
     assert min(lost.values()) > 0 > max(made.values())
     assert sorted(made, key=made.get) == sorted(made, reverse=True)
+    # The same figures stand in the table, for those who listen, and to be copied.
+    table = page.locator("table.months td").all_inner_texts()
+    assert sorted(cell for cell in table if cell) == sorted(figure for figure, _ in cells if "." in figure)
 
 
 def _red_less_green(color: str) -> float:
-    """Of `rgb(1, 2, 3)` or of `color(srgb 0.1 0.2 0.3)`."""
+    """Of `rgb(1, 2, 3)`."""
     red, green, _ = (float(part) for part in re.findall(r"[\d.]+", color)[:3])
     return red - green
 

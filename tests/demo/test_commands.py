@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -69,6 +70,12 @@ def own_account(clone: Path) -> str:
     ).stdout
 
 
+def breaks_in(output: str) -> Counter[tuple[str, str]]:
+    """The breaks that a run's list names: account and kind, whatever day it is."""
+    rows = [re.split(r"  +", line.strip()) for line in output.splitlines()]
+    return Counter((row[3], row[6]) for row in rows if len(row) > 6 and row[0].isdecimal() and "-" in row[3])
+
+
 def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
     first, second = demo(clone), demo(clone)
     assert "17 breaks opened, 0 changed, 0 closed" in first
@@ -83,11 +90,10 @@ def test_the_demo_ends_well_and_a_second_one_opens_nothing_twice(clone):
     report = re.search(r"^\.run/reports/.*\.html$", second, re.MULTILINE)
     assert report
     assert "OKAFOR-BROKERAGE" in (clone / report[0]).read_text()
-    in_both = [
-        [line for line in output.splitlines() if re.match(r" *\d+ +[\d,]+ +\S+ +[A-Z]+-", line)]
-        for output in (first, second)
-    ]
-    assert in_both[0] == in_both[1] != []
+    # What the book alone does not add up to is found by the valuation, which may end before the first list or after.
+    identity = Counter({("LINDQVIST-INDEX", "valuation identity"): 1})
+    assert (breaks_in(first) - identity).total() == 17
+    assert breaks_in(first) | identity == breaks_in(second)
 
 
 def test_without_an_index_the_demo_goes_on_with_its_own_statements_and_no_prices_on_any_terminal(clone):

@@ -1,6 +1,8 @@
 """`performance`: figures, lots, groups and benchmarks, as people see and change them."""
 
 import json
+import os
+import signal
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -10,6 +12,7 @@ from sqlalchemy import text
 from tests import factories as make
 from tests.integration.cli.commands import line, lines, run
 from tests.integration.performance.valuing import valued
+from tests.processes import start
 
 FIRST, SECOND = date(2026, 3, 2), date(2026, 3, 3)
 NOW = datetime(2026, 3, 4, 1, tzinfo=UTC)
@@ -113,6 +116,38 @@ def jobs(session):
 
 def test_a_valuation_is_asked_for(session, broker):
     assert run("performance", "update").returncode == 0
+    assert jobs(session) == ["app.tasks.analytics.value_portfolios"]
+
+
+def test_a_valuation_that_is_waited_for_ends_when_all_is_valued(session, north, worker):
+    worker()
+    done = run("performance", "update", "--wait")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "All is valued.\n", "")
+    assert jobs(session) == []
+    assert "explain_portfolios" in "".join(ended for ended, *_ in make.rows(session, "SELECT task FROM jobs"))
+    assert run("performance", "show", "NORTH").stdout.startswith("NORTH, NORTH: 15,000.00 USD on ")
+
+
+def test_a_valuation_of_which_a_job_is_parked_is_told(session, north, worker):
+    session.execute(
+        text(
+            "INSERT INTO jobs (task, key, queue, state, finished_at)"
+            " VALUES ('app.tasks.analytics.value_groups', 'old', 'celery', 'parked', now())"
+        )
+    )
+    session.commit()
+    worker()
+    done = run("performance", "update", "--wait")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == "Not all is valued, for jobs are parked (1): python -m app jobs list --state parked\n"
+
+
+def test_waiting_for_a_valuation_without_a_worker_says_so_and_can_be_interrupted(session, celery_app, tmp_path):
+    with start(["-m", "app", "performance", "update", "--wait"], tmp_path / "log") as waiting:
+        waiting.wait_for("No worker answers; the valuation waits for one. To start one: python run_celery.py worker")
+        os.kill(waiting.pid, signal.SIGINT)
+        assert waiting.process.wait(timeout=60) == 130
+    assert "The valuation goes on without this command." in waiting.said()
     assert jobs(session) == ["app.tasks.analytics.value_portfolios"]
 
 

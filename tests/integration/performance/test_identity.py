@@ -134,8 +134,10 @@ def test_an_account_that_no_run_has_looked_at_has_the_mark_alone_until_one_has(s
     assert not list(list_breaks(session))
     assert [doubt.cause for doubt in show_portfolio(session, "NORTH").spans[0].doubts] == ["identity"]
     look_at(session, account, custody)
-    valued(session, LATER)
+    valued(session)
     assert the_break(session).difference == Decimal("11.00")
+    assert [event for event, *_ in events(session, the_break(session).id)] == ["opened"]
+    assert plan_valuation(session, now=NOW, at_once=100).accounts == []
 
 
 def test_it_closes_with_the_marks_of_account_and_group_and_opens_again_with_its_history(
