@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -29,8 +30,8 @@ from benchmarks.market_provider import BATCH, TOKENS_A_MINUTE
 _RESULTS = Path(__file__).with_name("results") / "market_data.json"
 _STACK = "bench-market-data"
 _FOLDER = processes.folder_of(_STACK)
-#: As in `benchmarks.reconcile`.
-_SETTINGS = {"shared_buffers": "2GB", "autovacuum": "off"}
+#: A quarter of the host's memory, as the role gives it; what autovacuum would do comes when it is asked for.
+_SETTINGS = {"shared_buffers": f"{psutil.virtual_memory().total // 4 // 2**20}MB", "autovacuum": "off"}
 _SECURITIES = 5_000
 _ANSWER_S = 0.05
 _LAST_DAY = date(2025, 12, 31)

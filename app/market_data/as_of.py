@@ -1,5 +1,7 @@
 """The price that held on a day: that day's close, or the last one before it."""
 
+# ruff: noqa: S608 (of queries that stand here)
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -88,11 +90,22 @@ def prices_as_of(
         newest = _NEWEST.format(table=month, within="near") if month in months else _NOTHING
         parts.append(_OF_MONTH.format(*names, newest=newest))
     query = _AS_OF.format(by_month="\nUNION ALL\n".join(parts), newest=_NEWEST.format(table="prices", within="oldest"))
-    ((places, *columns),) = session.connection().exec_driver_sql(query, values)
-    if places is not None:
-        for column, found in zip((held.price_dates, held.prices, held.currencies, held.versions), columns, strict=True):
-            column[places] = np.array(found, object if column.dtype == object else np.int64).astype(column.dtype)
+    (row,) = session.connection().exec_driver_sql(query, values)
+    _fill(held, row[:_COUNT])
+    _fill(held, row[_COUNT:])
     return held
+
+
+def _fill(held: HeldPrices, columns: Sequence[Any]) -> None:
+    """Put what was found into its places, from `_COLUMNS`, which are all NULL if nothing was."""
+    places, price_dates, prices, currencies, versions = columns
+    if places is None:
+        return
+    at = np.frombuffer(places, ">i8")
+    held.price_dates[at] = _DAY_ZERO + np.frombuffer(price_dates, ">i4").astype("timedelta64[D]")
+    held.prices[at] = list(map(Decimal, prices.split(",")))
+    held.currencies[at] = currencies.split(",")
+    held.versions[at] = np.frombuffer(versions, ">i8")
 
 
 def _by_month(
@@ -140,20 +153,36 @@ _OF_MONTH = """
 
 _NOTHING = "SELECT CAST(NULL AS date), CAST(NULL AS numeric), CAST(NULL AS text), CAST(NULL AS bigint)"
 
-_AS_OF = """
-    WITH of_month (place, security_id, day, price_date, price, currency, version) AS MATERIALIZED ({by_month}),
-    held (place, price_date, price, currency, version) AS (
-        SELECT place, price_date, price, currency, version
-        FROM of_month
-        WHERE price_date IS NOT NULL
-        UNION ALL
-        SELECT a.place, p.price_date, p.price, p.currency, p.version
-        FROM of_month AS a
-        CROSS JOIN LATERAL ({newest}) AS p
-        WHERE a.price_date IS NULL
+#: How many columns `_COLUMNS` has.
+_COUNT = 5
+#: Of PostgreSQL's dates in binary.
+_DAY_ZERO = np.datetime64("2000-01-01")
+
+# What has a fixed size comes as it is in memory, most significant byte first; the rest, in which there is no comma, as
+# text. Of an array of each, PostgreSQL and Python would make as many objects as it has places.
+_COLUMNS = """
+    string_agg(int8send(place), '') FILTER (WHERE price_date IS NOT NULL) AS places,
+    string_agg(date_send(price_date), '') AS price_dates,
+    string_agg(CAST(price AS text), ',') AS prices,
+    string_agg(currency, ',') AS currencies,
+    string_agg(int8send(version), '') AS versions
+"""
+
+_AS_OF = f"""
+    WITH near AS MATERIALIZED (
+        SELECT
+            {_COLUMNS},
+            array_agg(place) FILTER (WHERE price_date IS NULL) AS far_places,
+            array_agg(security_id) FILTER (WHERE price_date IS NULL) AS far_securities,
+            array_agg(day) FILTER (WHERE price_date IS NULL) AS far_days
+        FROM ({{by_month}}) AS of_month (place, security_id, day, price_date, price, currency, version)
+    ),
+    far AS (
+        SELECT {_COLUMNS}
+        FROM near
+        CROSS JOIN LATERAL unnest(far_places, far_securities, far_days) AS a (place, security_id, day)
+        CROSS JOIN LATERAL ({{newest}}) AS p
     )
-    SELECT
-        array_agg(place), array_agg(price_date - DATE '1970-01-01'), array_agg(price), array_agg(currency),
-        array_agg(version)
-    FROM held
+    SELECT near.places, near.price_dates, near.prices, near.currencies, near.versions, far.*
+    FROM near, far
 """
