@@ -107,14 +107,28 @@ def check_claim(session: Session) -> None:
         sqlalchemy.exc.OperationalError: it does not. PostgreSQL has ended the session, as it does with a worker that
             sleeps on its claim, and another worker may have done the job.
     """
-    # By the driver: many mails are sent in one transaction, and SQLAlchemy takes longer than PostgreSQL.
-    connection = session.connection()
     try:
-        connection.connection.driver_connection.check_transaction()  # type: ignore[union-attr]
+        _driver_connection(session).check_transaction()
     except Exception:
         # It tells the pool what has happened to the connection.
         session.execute(text("SELECT 1"))
         raise
+
+
+def _driver_connection(session: Session) -> Any:
+    """Return the driver's connection; kept for the transaction, as many mails are sent in one.
+
+    SQLAlchemy takes longer to find it than the driver to see that it goes on.
+    """
+    transaction = session.get_transaction()
+    known: tuple[Any, Any] | None = session.info.get(_DRIVER_CONNECTION)
+    if known is None or known[0] is not transaction:
+        known = (transaction, session.connection().connection.driver_connection)
+        session.info[_DRIVER_CONNECTION] = known
+    return known[1]
+
+
+_DRIVER_CONNECTION = "the driver's connection of the transaction"
 
 
 def postpone(delivery: Delivery, until: datetime) -> None:

@@ -2,8 +2,8 @@
 
 A job's mark is in the database. Where that goes away between the server's answer and the commit, the job comes again;
 the note in the result backend then says that there is nothing left to do but the mark. What is on its way to the server
-has a note, too: where an attempt finds that one, and no answer, nobody can know whether the server took it. It is then
-given to the server once more, and that is counted.
+has a note, too, which that of the answer takes the place of: where an attempt finds the first, nobody can know whether
+the server took it. It is then given to the server once more, and that is counted.
 """
 
 import logging
@@ -14,17 +14,17 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
+from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
+from app.settings import get_settings
 from app.tasks.celery_app import app
 
 logger = logging.getLogger(__name__)
 
-_TAKEN = "value-partner-taken:"
-_OFFERED = "value-partner-offered:"
-_ONCE, _PERHAPS_TWICE = b"1", b"2"
+_KEY = "value-partner-taken:"
 #: Longer than any job is tried again.
 _KEPT_S = 7 * 24 * 3600
 
@@ -39,6 +39,16 @@ class Known(Enum):
     TAKEN = "taken"
     #: It was taken, by the attempt after one of which nobody knows.
     TAKEN_PERHAPS_TWICE = "taken, perhaps twice"
+
+
+#: What notes hold.
+_OFFERED, _TAKEN, _TAKEN_PERHAPS_TWICE = b"0", b"1", b"2"
+_KNOWN = {
+    None: Known.NOTHING,
+    _OFFERED: Known.OFFERED,
+    _TAKEN: Known.TAKEN,
+    _TAKEN_PERHAPS_TWICE: Known.TAKEN_PERHAPS_TWICE,
+}
 
 
 def look_ahead(whats: Sequence[str]) -> None:
@@ -70,35 +80,27 @@ _ahead = threading.local()
 
 
 def _looked_up(whats: Sequence[str]) -> list[Known]:
-    found = _notes().ask("MGET", *(_TAKEN + what for what in whats), *(_OFFERED + what for what in whats))
-    return [_known(*each) for each in zip(found[: len(whats)], found[len(whats) :], strict=True)]
-
-
-def _known(taken: bytes | None, offered: bytes | None) -> Known:
-    if taken is not None:
-        return Known.TAKEN_PERHAPS_TWICE if taken == _PERHAPS_TWICE else Known.TAKEN
-    return Known.NOTHING if offered is None else Known.OFFERED
+    return [_KNOWN[found] for found in _notes().ask("MGET", *(_KEY + what for what in whats))]
 
 
 def note_offered(what: str) -> None:
     """Note that somebody is about to be given it."""
-    _note(("SET", _OFFERED + what, 1, "EX", _KEPT_S))
+    _note("SETEX", _KEY + what, _KEPT_S, _OFFERED)
 
 
 def note_taken(what: str, *, perhaps_twice: bool = False) -> None:
     """Note that it was taken; where that fails the job's own mark must do."""
-    value = _PERHAPS_TWICE if perhaps_twice else _ONCE
-    _note(("SET", _TAKEN + what, value, "EX", _KEPT_S), ("DEL", _OFFERED + what))
+    _note("SETEX", _KEY + what, _KEPT_S, _TAKEN_PERHAPS_TWICE if perhaps_twice else _TAKEN)
 
 
 def note_refused(what: str) -> None:
     """Note that it was given, and not taken."""
-    _note(("DEL", _OFFERED + what))
+    _note("DEL", _KEY + what)
 
 
-def _note(*commands: tuple[Any, ...]) -> None:
+def _note(*command: Any) -> None:
     try:
-        _notes().tell(*commands)
+        _notes().tell(*command)
     except (RedisError, OSError) as error:
         logger.warning("No note is kept: %s", error)
 
@@ -116,14 +118,14 @@ class _Notes:
         self._lock = threading.Lock()
         self._unread = 0
 
-    def tell(self, *commands: tuple[Any, ...]) -> None:
-        """Send commands.
+    def tell(self, *command: Any) -> None:
+        """Send a command.
 
         Raises:
             RedisError | OSError: there is no connection.
         """
         with self._lock:
-            self._send(*commands)
+            self._send(command)
 
     def ask(self, *command: Any) -> Any:
         """Send a command and return its answer; a connection that has gone meanwhile is made anew, once.
@@ -157,14 +159,14 @@ class _Notes:
         except ResponseError as error:
             logger.warning("No note was kept: %s", error)
 
-    def _send(self, *commands: tuple[Any, ...]) -> None:
+    def _send(self, command: tuple[Any, ...]) -> None:
         try:
             # A check would read an answer that is another's.
-            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+            self._connection.send_packed_command(self._connection.pack_command(*command), check_health=False)
         except (RedisError, OSError):
             self._hang_up()
             raise
-        self._unread += len(commands)
+        self._unread += 1
 
     def _hang_up(self) -> None:
         self._connection.disconnect()
@@ -172,10 +174,10 @@ class _Notes:
 
 
 def _notes() -> _Notes:
-    return _notes_of(os.getpid(), app.conf.result_backend)
+    return _notes_of(os.getpid(), get_settings().celery_result_backend)
 
 
 @cache
-def _notes_of(_pid: int, _address: str) -> _Notes:
+def _notes_of(_pid: int, _address: SecretStr) -> _Notes:
     """Return this process's notes; a forked child gets its own."""
     return _Notes(app.backend.client)
