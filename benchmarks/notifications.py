@@ -167,7 +167,7 @@ class _Drain:
             f"{name} was not sent",
             where=str(self._stack.folder / "worker.log"),
             timeout_s=_TIMEOUT_S,
-            every_s=0.1,
+            every_s=0.5,
         )
 
 
