@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,10 +20,6 @@ _AT_ONCE: Final = 25
 WaitingEffect = Callable[[Session, int, dict[str, Any]], dict[str, Any] | None]
 
 
-def _nothing(_args: Sequence[dict[str, Any]]) -> None:
-    pass
-
-
 def perform_waiting(
     task: str,
     queue: str,
@@ -34,7 +31,7 @@ def perform_waiting(
     on_failure: OnFailure,
     dont_retry: tuple[type[Exception], ...] = (),
     stop_at: tuple[type[Exception], ...] = (),
-    before: Callable[[Sequence[dict[str, Any]]], None] = _nothing,
+    around: Callable[[Sequence[dict[str, Any]]], AbstractContextManager[None]] = lambda _args: nullcontext(),
 ) -> int:
     """Do jobs of a task that wait for their messages, until none waits or the time is over.
 
@@ -52,7 +49,7 @@ def perform_waiting(
         on_failure: as in `perform`.
         dont_retry: as in `perform`.
         stop_at: errors after which the others would fare no better; they are left to their messages.
-        before: called with the arguments of the jobs of a transaction when it holds them.
+        around: called with the arguments of the jobs of a transaction when it holds them; they are done within it.
 
     Returns:
         How many are done.
@@ -67,29 +64,29 @@ def perform_waiting(
             ).all()
             done: dict[int, dict[str, Any] | None] = {}
             stopped = False
-            before([job.args for job in jobs])
-            for job in jobs:
-                if stopped := time.monotonic() >= deadline:
-                    break
-                try:
-                    done[job.id] = effect(session, job.id, job.args)
-                except SQLAlchemyError:
-                    # The transaction is over, and all is as it was before.
-                    raise
-                except Exception as error:
-                    hopeless = isinstance(error, dont_retry)
-                    fail(
-                        session,
-                        job,
-                        None,
-                        error,
-                        attempts=job.attempts + 1,
-                        max_attempts=1 if hopeless else max_attempts,
-                        on_failure=on_failure,
-                    )
-                    if isinstance(error, stop_at) and not hopeless:
-                        stopped = True
+            with around([job.args for job in jobs]):
+                for job in jobs:
+                    if stopped := time.monotonic() >= deadline:
                         break
+                    try:
+                        done[job.id] = effect(session, job.id, job.args)
+                    except SQLAlchemyError:
+                        # The transaction is over, and all is as it was before.
+                        raise
+                    except Exception as error:
+                        hopeless = isinstance(error, dont_retry)
+                        fail(
+                            session,
+                            job,
+                            None,
+                            error,
+                            attempts=job.attempts + 1,
+                            max_attempts=1 if hopeless else max_attempts,
+                            on_failure=on_failure,
+                        )
+                        if isinstance(error, stop_at) and not hopeless:
+                            stopped = True
+                            break
             if done:
                 session.execute(_MARK_DONE, {"done": json.dumps(done)})
         total += len(done)

@@ -103,8 +103,9 @@ def _fill(held: HeldPrices, columns: Sequence[Any]) -> None:
         return
     at = np.frombuffer(places, ">i8")
     held.price_dates[at] = _DAY_ZERO + np.frombuffer(price_dates, ">i4").astype("timedelta64[D]")
-    held.prices[at] = list(map(Decimal, prices.split(",")))
-    held.currencies[at] = currencies.split(",")
+    # Of a list numpy would look into each object for what it may consist of.
+    held.prices[at] = np.fromiter(map(Decimal, prices.split(",")), object, len(at))
+    held.currencies[at] = np.fromiter(currencies.split(","), object, len(at))
     held.versions[at] = np.frombuffer(versions, ">i8")
 
 

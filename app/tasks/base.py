@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from inspect import Parameter, signature
@@ -222,8 +223,9 @@ class JobTask(Task):
     #: For so many seconds after its own job a message goes on with others that wait; 0 for one job a message.
     with_others_s: float = 0
 
-    def before_others(self, args: Sequence[dict[str, Any]]) -> None:
-        """Do at once what each of those others would do by itself; called with their arguments."""
+    def around_others(self, _args: Sequence[dict[str, Any]]) -> AbstractContextManager[None]:
+        """Do at once what each of those others would do by itself, given their arguments; they are done within it."""
+        return nullcontext()
 
     def _call_directly(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task in a transaction of its own."""
@@ -275,7 +277,7 @@ class JobTask(Task):
                 on_failure=self._tell_failure,
                 dont_retry=self.dont_retry,
                 stop_at=(UnavailableError,),
-                before=self.before_others,
+                around=self.around_others,
             )
         except Exception as error:
             # They are as they were, and have their messages.

@@ -1,6 +1,7 @@
 """Notification tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,15 +28,17 @@ from app.reports import morning_letter
 from app.settings import get_settings
 from app.tasks.base import JobTask, job_task
 from app.tasks.celery_app import NIGHTLY_RUN
-from app.tasks.receipts import Known, look_ahead, look_up, note_offered, note_refused, note_taken
+from app.tasks.receipts import Known, look_up, note_offered, note_refused, note_taken, together
 
 #: In a request: mails that are written, by their Message-IDs, and sent after the one of the message.
 _AHEAD = "mails_ahead"
 
 
-def _prepare_others(task: JobTask, args: Sequence[dict[str, Any]]) -> None:
-    look_ahead([message_id for each in args if (message_id := each.get("message_id"))])
+@contextmanager
+def _with_others(task: JobTask, args: Sequence[dict[str, Any]]) -> Iterator[None]:
     task.request.update({_AHEAD: write_ahead(get_settings(), args)})
+    with together(list(dict.fromkeys(message_id for each in args if (message_id := each.get("message_id"))))):
+        yield
 
 
 @job_task(
@@ -43,7 +46,7 @@ def _prepare_others(task: JobTask, args: Sequence[dict[str, Any]]) -> None:
     name="app.tasks.notifications.send_mail",
     dont_retry=(MailRefusedError,),
     with_others_s=5,
-    before_others=_prepare_others,
+    around_others=_with_others,
 )
 def send_mail(
     self: JobTask,

@@ -1,5 +1,6 @@
 """Jobs that are done many in a transaction: as each by itself, or not at all."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -155,8 +156,15 @@ def test_no_job_is_begun_after_the_time(do_all):
     assert do_all(lambda *_: {}, seconds=0) == 0
 
 
-def test_what_is_done_for_all_at_once_is_done_before_the_first(do_all):
+def test_what_is_done_for_all_at_once_is_done_around_them(do_all):
     ask_many(2)
     called = []
-    do_all(lambda _session, _id, args: called.append(args), before=lambda args: called.append(list(args)))
-    assert called == [[{"n": 0}, {"n": 1}], {"n": 0}, {"n": 1}]
+
+    @contextmanager
+    def around(args):
+        called.append(list(args))
+        yield
+        called.append("ended")
+
+    do_all(lambda _session, _id, args: called.append(args), around=around)
+    assert called == [[{"n": 0}, {"n": 1}], {"n": 0}, {"n": 1}, "ended"]

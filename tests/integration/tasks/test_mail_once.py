@@ -128,6 +128,33 @@ def test_a_mail_whose_worker_was_killed_before_the_message_comes_once_and_is_not
         assert count_unsure_mails(session) == 0
 
 
+def test_of_mails_that_are_sent_together_only_the_one_whose_worker_was_killed_is_counted(worker, mail_server, tmp_path):
+    ids = [f"<{number}@example.com>" for number in range(6)]
+    with session_scope() as session:
+        for message_id in ids:
+            mail = {"to": "reader@example.com", "subject": "Once", "text": "Once.", "message_id": message_id}
+            enqueue(session, MAIL_TASK, message_id, mail)
+    killed = worker(name="killed", concurrency=1)
+    lost = []
+
+    def kill_it(mail):
+        if len(mail_server.taken) == 3:
+            mail_server.on_mail = None
+            lost.append(str(mail.message["Message-ID"]))
+            killed.kill_group()
+
+    mail_server.on_mail = kill_it
+    wait_until(lambda: killed.process.poll() is not None, timeout=60)
+    worker(name="other", concurrency=1)
+    with start_beat(tmp_path):
+        wait_until(lambda: {state for state, _ in jobs()} == {"done"}, timeout=60)
+    taken = [str(mail.message["Message-ID"]) for mail in mail_server.taken]
+    assert sorted(taken) == sorted(ids + lost)
+    assert [each for each in results() if each != {"message_id": each["message_id"]}] == [
+        {"message_id": lost[0], "sent_again_unsure": True}
+    ]
+
+
 @pytest.fixture
 def here(celery_app, mail_server):
     """Mails that this process sends as their task does."""

@@ -102,7 +102,7 @@ def test_mails_of_one_transaction_are_written_before_the_first_is_sent(mail_serv
         idle_timeout=timedelta(seconds=60),
         max_attempts=1,
         on_failure=lambda *_: pytest.fail("it is sent"),
-        before=send_mail.before_others,
+        around=send_mail.around_others,
     )
     send_mail.pop_request()
     assert written_by_then == [3] * 3
