@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -299,12 +300,11 @@ def _as_of(stack: processes.Stack) -> dict[str, Any]:
         if missing := int((found.versions == 0).sum()):
             raise UnavailableError(f"{missing:,} of {len(wanted):,} have no price", where="the lookup")
         plain.append(_plain_as_of_s(stack, security_ids, days, int(found.versions.sum())))
-    typical = sorted(seconds)[_ROUNDS // 2]
     return {
-        "asof_100k_s": round(typical, 2),
+        "asof_100k_s": round(median(seconds), 2),
         "asof_first_s": round(seconds[0], 2),
-        "asof_plain_sql_s": round(sorted(plain)[_ROUNDS // 2], 2),
-        "asof_vs_plain_sql": round(typical / sorted(plain)[_ROUNDS // 2], 2),
+        "asof_plain_sql_s": round(median(plain), 2),
+        "asof_vs_plain_sql": round(median(seconds) / median(plain), 2),
     }
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import timedelta
 from typing import Any, Final
 
@@ -58,35 +58,35 @@ def perform_waiting(
     total = 0
     milliseconds = str(int(idle_timeout.total_seconds() * 1000))
     while time.monotonic() < deadline:
-        with session_scope() as session:
+        with session_scope() as session, ExitStack() as within:
             jobs = session.execute(
                 _CLAIM, {"task": task, "queue": queue, "most": _AT_ONCE, "milliseconds": milliseconds}
             ).all()
             done: dict[int, dict[str, Any] | None] = {}
             stopped = False
-            with around([job.args for job in jobs]):
-                for job in jobs:
-                    if stopped := time.monotonic() >= deadline:
+            within.enter_context(around([job.args for job in jobs]))
+            for job in jobs:
+                if stopped := time.monotonic() >= deadline:
+                    break
+                try:
+                    done[job.id] = effect(session, job.id, job.args)
+                except SQLAlchemyError:
+                    # The transaction is over, and all is as it was before.
+                    raise
+                except Exception as error:
+                    hopeless = isinstance(error, dont_retry)
+                    fail(
+                        session,
+                        job,
+                        None,
+                        error,
+                        attempts=job.attempts + 1,
+                        max_attempts=1 if hopeless else max_attempts,
+                        on_failure=on_failure,
+                    )
+                    if isinstance(error, stop_at) and not hopeless:
+                        stopped = True
                         break
-                    try:
-                        done[job.id] = effect(session, job.id, job.args)
-                    except SQLAlchemyError:
-                        # The transaction is over, and all is as it was before.
-                        raise
-                    except Exception as error:
-                        hopeless = isinstance(error, dont_retry)
-                        fail(
-                            session,
-                            job,
-                            None,
-                            error,
-                            attempts=job.attempts + 1,
-                            max_attempts=1 if hopeless else max_attempts,
-                            on_failure=on_failure,
-                        )
-                        if isinstance(error, stop_at) and not hopeless:
-                            stopped = True
-                            break
             if done:
                 session.execute(_MARK_DONE, {"done": json.dumps(done)})
         total += len(done)

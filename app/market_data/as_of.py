@@ -90,9 +90,8 @@ def prices_as_of(
         newest = _NEWEST.format(table=month, within="near") if month in months else _NOTHING
         parts.append(_OF_MONTH.format(*names, newest=newest))
     query = _AS_OF.format(by_month="\nUNION ALL\n".join(parts), newest=_NEWEST.format(table="prices", within="oldest"))
-    (row,) = session.connection().exec_driver_sql(query, values)
-    _fill(held, row[:_COUNT])
-    _fill(held, row[_COUNT:])
+    for columns in session.connection().exec_driver_sql(query, values):
+        _fill(held, columns)
     return held
 
 
@@ -154,8 +153,6 @@ _OF_MONTH = """
 
 _NOTHING = "SELECT CAST(NULL AS date), CAST(NULL AS numeric), CAST(NULL AS text), CAST(NULL AS bigint)"
 
-#: How many columns `_COLUMNS` has.
-_COUNT = 5
 #: Of PostgreSQL's dates in binary.
 _DAY_ZERO = np.datetime64("2000-01-01")
 
@@ -184,6 +181,9 @@ _AS_OF = f"""
         CROSS JOIN LATERAL unnest(far_places, far_securities, far_days) AS a (place, security_id, day)
         CROSS JOIN LATERAL ({{newest}}) AS p
     )
-    SELECT near.places, near.price_dates, near.prices, near.currencies, near.versions, far.*
-    FROM near, far
+    SELECT places, price_dates, prices, currencies, versions
+    FROM near
+    UNION ALL
+    SELECT *
+    FROM far
 """

@@ -191,6 +191,7 @@ def _for_the_page(svg: str, title: str) -> Markup:
     svg = re.sub(r"\s*<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda places: _shortened(places[0]), svg)
     svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
     # A page has several charts, and each name once.
     own = re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r'((?: id="|href="#|url\(#))', rf"\1{own}-", svg)

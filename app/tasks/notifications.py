@@ -37,7 +37,7 @@ _AHEAD = "mails_ahead"
 @contextmanager
 def _with_others(task: JobTask, args: Sequence[dict[str, Any]]) -> Iterator[None]:
     task.request.update({_AHEAD: write_ahead(get_settings(), args)})
-    with together(list(dict.fromkeys(message_id for each in args if (message_id := each.get("message_id"))))):
+    with together([message_id for each in args if (message_id := each.get("message_id"))]):
         yield
 
 

@@ -102,7 +102,6 @@ class WorkerHealth:
         self._trouble = ""
         self._stopping = False
         self._is_connected = False
-        self._timer: Any = None
         #: Since when there is no broker; None while the loop turns.
         self._away_since: float | None = time.monotonic()
         self._turned_at = time.monotonic()
@@ -112,17 +111,16 @@ class WorkerHealth:
 
     def start(self, timer: Any) -> None:
         """Say that the worker is up, and from now on how it is."""
-        self._timer = timer
         self._status = self._away("connecting to the broker")
         self._unit.tell("READY=1", f"STATUS={self._status}")
         if interval := self._unit.feed_every_s:
             timer.call_repeatedly(interval, self._turn)
             Thread(target=self._feed, args=(interval,), name="systemd-watchdog", daemon=True).start()
 
-    def connected(self, queues: str) -> None:
+    def connected(self, queues: str, timer: Any) -> None:
         """The broker is there, and the loop about to turn: before it takes a message it says that it does."""
         self._is_connected = True
-        self._timer.call_after(0, self._begin, (f"taking tasks from {queues}",))
+        timer.call_after(0, self._begin, (f"taking tasks from {queues}",))
 
     def disconnected(self) -> None:
         """The broker is gone, and the loop stands."""
@@ -232,7 +230,8 @@ class BrokerStep(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Say that the broker is there."""
-        consumer.controller.health.connected(", ".join(sorted(consumer.app.amqp.queues.consume_from)))
+        queues = ", ".join(sorted(consumer.app.amqp.queues.consume_from))
+        consumer.controller.health.connected(queues, consumer.timer)
 
     def stop(self, consumer: Any) -> None:
         """Say that it is gone."""

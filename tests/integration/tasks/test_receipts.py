@@ -7,10 +7,6 @@ from app.tasks.receipts import Known, look_up, note_offered, note_refused, note_
 FOUR = ["a", "b", "c", "d"]
 
 
-class Killed(BaseException):
-    """As a process that is killed: nothing is noted any more."""
-
-
 @pytest.fixture(autouse=True)
 def _redis(celery_app):
     pass
