@@ -23,7 +23,7 @@ EXCEPTIONS = {
     "app/database/arrays.py": "a query, which its callers spell out",
     "app/database/copy_text.py": "names of tables and columns, which its callers spell out",
     "app/jobs/sweep.py": "a constant, without which PostgreSQL would not see that an index has the rows",
-    "app/market_data/as_of.py": "names of partitions as the catalogue has them, and queries that stand in the same file",
+    "app/market_data/as_of.py": "names of partitions as the catalogue has them, and queries of the same file",
     "app/market_data/bulk.py": "names of columns",
     "app/market_data/coverage.py": "a number",
     "app/market_data/due.py": "an expression that stands beside the function that reads it",
