@@ -278,8 +278,9 @@ def _as_of(stack: processes.Stack) -> dict[str, Any]:
 
     processes.say(f"{_PAIRS:,} as-of prices")
     with stack.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # As autovacuum does it soon after a backfill.
+        # As autovacuum does it soon after a backfill; what is left to be written then is no part of a lookup.
         connection.exec_driver_sql("VACUUM (ANALYZE) prices")
+        connection.exec_driver_sql("CHECKPOINT")
     with stack.engine.begin() as connection:
         ids = list(connection.exec_driver_sql("SELECT id FROM securities").scalars())
     first_day = stack.scalar("SELECT min(price_date) FROM prices")
