@@ -2,8 +2,9 @@
 
 Drain: letters that wait as jobs are sent by a real worker of four processes, beside four processes that do nothing but
 `smtplib`'s `sendmail` of messages made beforehand, as large, over one connection each. Both talk to the same server, in
-turns, in one run. Two servers are tried: aiosmtpd, which takes its time as servers do, and a sink that takes next to
-none. Rules: 100,000 of them are looked at after a price sync, see `benchmarks.alerts`.
+turns, in one run. Three servers are tried: aiosmtpd, which takes its time as servers do, the same that says PIPELINING,
+as most servers do, and a sink that takes next to none. Rules: 100,000 of them are looked at after a price sync, see
+`benchmarks.alerts`.
 """
 
 import argparse
@@ -33,6 +34,8 @@ _ROUNDS = 2
 #: Asked for in one transaction.
 _TRANSACTION = 5_000
 _TIMEOUT_S = 900
+#: What is drained into, see `benchmarks.mail_server`, and what its figures end with.
+_SERVERS: Final = {"aiosmtpd": "", "pipelining": "_pipelining", "sink": "_sink"}
 _MAIL: Final = {
     "EMAIL_HOST": "127.0.0.1",
     "EMAIL_USE_TLS": "false",
@@ -77,7 +80,7 @@ def _drain(share: float) -> dict[str, Any]:
     """Return what sending comes to, as `results/notifications.json` holds it."""
     figures: dict[str, Any] = {}
     with processes.stack(_STACK, environment=_MAIL) as stack:
-        for kind, suffix in (("aiosmtpd", ""), ("sink", "_sink")):
+        for kind, suffix in _SERVERS.items():
             with _server(kind) as server:
                 os.environ["EMAIL_PORT"] = str(server.port)
                 drain = _Drain(stack, server, max(100, int(_MAILS * share)))
@@ -240,7 +243,7 @@ def _print(figures: dict[str, Any]) -> None:
         )
     if "drain_per_s" not in figures:
         return
-    for suffix, server in (("", "aiosmtpd"), ("_sink", "sink")):
+    for server, suffix in _SERVERS.items():
         print(
             f"{server:10} {figures[f'drain_per_s{suffix}']:>7} mails/s, smtplib alone"
             f" {figures[f'smtplib_per_s{suffix}']:>7}: {figures[f'drain_vs_smtplib{suffix}']}"

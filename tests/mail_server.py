@@ -59,6 +59,8 @@ class MailServer:
     on_mail: Callable[[Mail], None] | None = None
     #: Seconds that it thinks about a mail.
     thinks_s: float = 0.0
+    #: Whether it says that it takes commands at once (PIPELINING), as most servers do; it does in any case.
+    takes_commands_at_once: bool = False
 
     @property
     def open_connections(self) -> int:
@@ -122,7 +124,9 @@ class MailServer:
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, answers: list[str]
     ) -> list[str]:
         session.host_name = hostname
-        return [refusal] if (refusal := self._answer("EHLO")) else answers
+        if refusal := self._answer("EHLO"):
+            return [refusal]
+        return [*answers[:-1], "250-PIPELINING", answers[-1]] if self.takes_commands_at_once else answers
 
     def _answer(self, command: str) -> str | None:
         answers = self.answers.get(command)

@@ -10,7 +10,7 @@ from app.notifications.digests import send_digests
 from app.notifications.each import Own, notify_each
 from app.notifications.failures import tell_failure, tell_parked, tell_repeated_failures
 from app.notifications.letters import Attachment, Bars, Column, Letter, Section, Severity, Table
-from app.notifications.mail import MailingList, check_mail_server, send_mail, send_message
+from app.notifications.mail import MailingList, WrittenMail, check_mail_server, send_mail, send_written
 from app.notifications.models import Subscriber
 from app.notifications.outbox import (
     MAIL,
@@ -55,6 +55,7 @@ __all__ = [
     "Subscriber",
     "SubscriberView",
     "Table",
+    "WrittenMail",
     "add_subscriber",
     "change_subscriber",
     "channel_schemes",
@@ -73,8 +74,8 @@ __all__ = [
     "prune_notices",
     "send_digests",
     "send_mail",
-    "send_message",
     "send_to_channel",
+    "send_written",
     "subscribe",
     "tell_failure",
     "tell_parked",

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.errors import BadInputError
 from app.notifications.letters import Letter
-from app.notifications.mail import MailingList, message
+from app.notifications.mail import MailingList, WrittenMail, message
 from app.settings import Settings
 
 
@@ -19,13 +19,13 @@ def write_mail(
     message_id: str,
     letter: dict[str, Any] | None = None,
     unsubscribe: dict[str, Any] | None = None,
-) -> bytes:
+) -> WrittenMail:
     """Return a mail as it goes to the server, from the arguments of its job: see `app.notifications.mail_args`.
 
     Raises:
         BadInputError: one of them can't be used.
     """
-    return message(
+    content = message(
         settings,
         to=to,
         subject=subject,
@@ -34,20 +34,25 @@ def write_mail(
         letter=None if letter is None else Letter.from_json(letter),
         mailing_list=None if unsubscribe is None else MailingList.from_json(unsubscribe),
     )
+    return WrittenMail(to, content)
 
 
-def write_ahead(settings: Settings, mails: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+def write_ahead(settings: Settings, mails: Sequence[dict[str, Any]]) -> dict[str, WrittenMail | None]:
     """Return mails of one transaction by their Message-IDs, written one after the other before the first is sent.
 
-    That takes half as long for each as between two talks with the server. One that has no id, takes long, or can't be
-    written is left out: it is written, or says why it can't be, when its turn comes.
+    They are in the order of the mails. That takes half as long for each as between two talks with the server. None for
+    one that takes long or can't be written: it is written, or says why it can't be, when its turn comes. So is one that
+    has no id.
     """
-    written: dict[str, bytes] = {}
+    written: dict[str, WrittenMail | None] = {}
     for mail in mails:
         message_id = mail.get("message_id")
+        if not isinstance(message_id, str) or message_id in written:
+            continue
+        written[message_id] = None
         # Not any error: a time limit is one, too.
         with suppress(BadInputError, AttributeError, LookupError, TypeError, ValueError):
-            if message_id and message_id not in written and _is_quickly_written(mail):
+            if _is_quickly_written(mail):
                 written[message_id] = write_mail(settings, **mail)
     return written
 

@@ -68,6 +68,16 @@ class MailingList:
         return cls(str(value["list"]), str(value["subject"]))
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenMail:
+    """A mail as it goes to the server."""
+
+    #: Address of its reader, with or without a name.
+    to: str
+    #: As `message` returns it.
+    content: bytes
+
+
 def send_mail(
     settings: Settings,
     *,
@@ -99,14 +109,31 @@ def send_mail(
     content = message(
         settings, to=to, subject=subject, text=text, message_id=message_id, letter=letter, mailing_list=mailing_list
     )
-    send_message(settings, to=to, content=content, hooks=hooks or Hooks())
+    send_written(settings, WrittenMail(to, content), hooks=hooks or Hooks())
 
 
-def send_message(settings: Settings, *, to: str, content: bytes, hooks: Hooks) -> None:
-    """Send a mail that `message` has made; arguments and errors as of `send_mail`."""
+def send_written(settings: Settings, mail: WrittenMail, *, hooks: Hooks, following: WrittenMail | None = None) -> None:
+    """Send a mail that is written; errors as of `send_mail`.
+
+    Args:
+        settings: as of `send_mail`.
+        mail: what is sent.
+        hooks: as of `send_mail`.
+        following: what will be sent next, if that is known: a server that takes commands at once hears of it already.
+    """
+    smtp.deliver(
+        settings,
+        _envelope(settings, mail),
+        mail.content,
+        hooks=hooks,
+        following=_envelope(settings, following) if following else None,
+    )
+
+
+def _envelope(settings: Settings, mail: WrittenMail) -> smtp.Envelope:
     _, sender = checked_address(settings.server_email, "SERVER_EMAIL")
-    _, reader = checked_address(to, "to")
-    smtp.deliver(settings, sender=sender, to=reader, content=content, hooks=hooks)
+    _, reader = checked_address(mail.to, "to")
+    return smtp.Envelope(sender, reader, len(mail.content))
 
 
 def message(

@@ -54,7 +54,21 @@ class Hooks:
     when_refused: Callable[[], object] = _nothing
 
 
-def deliver(settings: Settings, *, sender: str, to: str, content: bytes, hooks: Hooks) -> None:
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a server is told of a mail before it gets the message."""
+
+    #: Address that errors go back to, in ASCII.
+    sender: str
+    #: Address of the reader, in ASCII.
+    to: str
+    #: Bytes of the message.
+    size: int
+
+
+def deliver(
+    settings: Settings, envelope: Envelope, content: bytes, *, hooks: Hooks, following: Envelope | None = None
+) -> None:
     """Give a mail to the server.
 
     The connection is kept for this process's next mail. Where the server has hung up on it meanwhile, as it may, a
@@ -62,19 +76,20 @@ def deliver(settings: Settings, *, sender: str, to: str, content: bytes, hooks: 
 
     Args:
         settings: where the mail server is.
-        sender: address that errors go back to, in ASCII.
-        to: address of the reader, in ASCII.
+        envelope: from whom and for whom.
         content: the message, whose lines end in CR LF.
         hooks: what is called on the way.
+        following: of the mail that is to be sent next: a server that takes commands at once gets it with the end of
+            this message. If another one is next after all, the server is left, without a message.
 
     Raises:
         MailRefusedError: the server refuses this mail for good.
         UnavailableError: the server does not answer, or does not take the mail now.
     """
-    connection = _begin(settings, sender, to, len(content))
+    connection = _begin(settings, envelope)
     try:
         hooks.before_message()
-        connection.give(content)
+        connection.give(content, following)
         code, words = connection.finish()
     except (smtplib.SMTPException, OSError) as error:
         connection.close()
@@ -136,6 +151,8 @@ class _Connection:
         self.key = _key(settings)
         self.mails = 0
         self.used_at = time.monotonic()
+        #: Of the next mail, where the server was told of it, and its answers are to be read.
+        self._announced: Envelope | None = None
         self._patience_s = max(_TIMEOUT_S, settings.jobs_idle_timeout_s * _SHARE_OF_PATIENCE)
         host, port = settings.email_host, settings.email_port
         if settings.email_use_ssl:
@@ -152,20 +169,23 @@ class _Connection:
             words = (self._smtp.helo_resp or self._smtp.ehlo_resp or b"").decode(errors="replace")
             #: What the server calls itself.
             self.greeting = words.partition("\n")[0]
+            self._takes_commands_at_once = self._smtp.has_extn("pipelining")
         except BaseException:
             self._smtp.close()
             raise
 
-    def begin(self, sender: str, to: str, size: int) -> _Answer | None:
+    def fits(self, envelope: Envelope) -> bool:
+        """Whether this mail can be the next one here: after DATA there is no way back."""
+        return self._announced in (None, envelope)
+
+    def begin(self, envelope: Envelope) -> _Answer | None:
         """Say from whom, for whom, and that a message comes; return the answer by which the server declines, if any.
 
         Raises:
             smtplib.SMTPException | OSError: there is no server any more.
         """
-        size_told = f" size={size}" if self._smtp.has_extn("size") else ""
-        commands = [f"MAIL FROM:<{sender}>{size_told}", f"RCPT TO:<{to}>", "DATA"]
         declined: _Answer | None = None
-        for place, (code, words) in enumerate(self._answers(commands)):
+        for place, (code, words) in enumerate(self._answers(envelope)):
             if code == _CLOSING:
                 raise smtplib.SMTPServerDisconnected(_told(code, words))
             if declined is None and code not in _EXPECTED[place]:
@@ -180,26 +200,35 @@ class _Connection:
             self._smtp.rset()
         return declined
 
-    def _answers(self, commands: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+    def _answers(self, envelope: Envelope) -> Iterator[tuple[int, bytes]]:
         """Say commands, all at once to a server that can take them so, and else none after one that it declines."""
-        at_once = self._smtp.has_extn("pipelining")
-        if at_once:
-            self._smtp.send("".join(f"{command}\r\n" for command in commands))
+        commands = self._commands(envelope)
+        if self._takes_commands_at_once and self._announced is None:
+            self._smtp.send(_lines(commands))
+        self._announced = None
         for command, expected in zip(commands, _EXPECTED, strict=True):
-            if not at_once:
+            if not self._takes_commands_at_once:
                 self._smtp.putcmd(command)
             answer = self._smtp.getreply()
             yield answer
-            if not at_once and answer[0] not in expected:
+            if not self._takes_commands_at_once and answer[0] not in expected:
                 return
 
-    def give(self, content: bytes) -> None:
-        """Give the message.
+    def _commands(self, envelope: Envelope) -> Sequence[str]:
+        size = f" size={envelope.size}" if self._smtp.has_extn("size") else ""
+        return f"MAIL FROM:<{envelope.sender}>{size}", f"RCPT TO:<{envelope.to}>", "DATA"
+
+    def give(self, content: bytes, following: Envelope | None) -> None:
+        """Give the message, and with its end what the server is to know of the next (RFC 2920, 3.1).
 
         Raises:
             smtplib.SMTPException | OSError: there is no server any more.
         """
-        self._smtp.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        message = content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+        if following and self._takes_commands_at_once and self.mails + 1 < _MOST_MAILS:
+            message += _lines(self._commands(following))
+            self._announced = following
+        self._smtp.send(message)
 
     def finish(self) -> tuple[int, bytes]:
         """Return what the server says to the message.
@@ -217,11 +246,12 @@ class _Connection:
         return code, words
 
     def quit(self) -> None:
-        """Say farewell, whatever the server makes of it, and hang up."""
-        with suppress(OSError, smtplib.SMTPException):
-            if self._smtp.sock is not None:
-                self._smtp.sock.settimeout(_FAREWELL_S)
-            self._smtp.quit()
+        """Say farewell, whatever the server makes of it, and hang up; one that waits for a message hears nothing."""
+        if self._announced is None:
+            with suppress(OSError, smtplib.SMTPException):
+                if self._smtp.sock is not None:
+                    self._smtp.sock.settimeout(_FAREWELL_S)
+                self._smtp.quit()
         self.close()
 
     def close(self) -> None:
@@ -235,20 +265,23 @@ _lock = threading.Lock()
 _closer: threading.Thread | None = None
 
 
-def _begin(settings: Settings, sender: str, to: str, size: int) -> _Connection:
+def _begin(settings: Settings, envelope: Envelope) -> _Connection:
     """Return a connection whose server waits for the message."""
     kept = _take(settings)
+    if kept and not kept.fits(envelope):
+        kept.close()
+        kept = None
     connection = kept or _open(settings)
     try:
         try:
-            declined = connection.begin(sender, to, size)
+            declined = connection.begin(envelope)
         except (smtplib.SMTPException, OSError):
             if kept is None:
                 raise
             # It hung up before it had anything of the message.
             kept.close()
             connection = _open(settings)
-            declined = connection.begin(sender, to, size)
+            declined = connection.begin(envelope)
     except (smtplib.SMTPException, OSError) as error:
         connection.close()
         raise _unavailable(settings, _said(error)) from error
@@ -320,6 +353,10 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def _lines(commands: Sequence[str]) -> bytes:
+    return "".join(f"{command}\r\n" for command in commands).encode("ascii")
 
 
 def _key(settings: Settings) -> tuple[object, ...]:

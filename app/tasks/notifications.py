@@ -30,7 +30,7 @@ from app.tasks.base import JobTask, job_task
 from app.tasks.celery_app import NIGHTLY_RUN
 from app.tasks.receipts import Known, look_up, note_offered, note_refused, note_taken, together
 
-#: In a request: mails that are written, by their Message-IDs, and sent after the one of the message.
+#: In a request: mails that are written, by their Message-IDs, and sent in this order after the one of the message.
 _AHEAD = "mails_ahead"
 
 
@@ -77,7 +77,8 @@ def send_mail(
     """
     settings = get_settings()
     message_id = message_id or f"<{self.request.id or uuid4()}@{settings.mail_domain}>"
-    content = self.request.get(_AHEAD, {}).pop(message_id, None)
+    ahead = self.request.get(_AHEAD, {})
+    mail = ahead.pop(message_id, None)
     known = look_up(message_id)
     unsure = known in (Known.OFFERED, Known.TAKEN_PERHAPS_TWICE)
     if known in (Known.NOTHING, Known.OFFERED):
@@ -87,10 +88,9 @@ def send_mail(
             # A worker that was stopped until now may have lost its job to another, which has sent the mail.
             check_claim(session)
 
-        notifications.send_message(
+        notifications.send_written(
             settings,
-            to=to,
-            content=content
+            mail
             or write_mail(
                 settings,
                 to=to,
@@ -100,6 +100,7 @@ def send_mail(
                 letter=letter,
                 unsubscribe=unsubscribe,
             ),
+            following=next(iter(ahead.values()), None),
             hooks=Hooks(
                 before_message=before_message,
                 when_taken=partial(note_taken, message_id, perhaps_twice=unsure),

@@ -184,6 +184,7 @@ def servers(folder: Path) -> Iterator[Servers]:
         broker = Redis(folder)
         stack.callback(broker.stop)
         mail = stack.enter_context(running_mail_server())
+        mail.takes_commands_at_once = True
         yield Servers(
             folder,
             postgres,

@@ -46,7 +46,9 @@ def expected(mails):
     return sorted(([each["to"]], each["letter"]["subject"], each["message_id"]) for each in mails)
 
 
-def test_each_reader_gets_the_own_mail_once_whatever_is_in_it(mail_server, worker, tmp_path):
+@pytest.mark.parametrize("at_once", [False, True])
+def test_each_reader_gets_the_own_mail_once_whatever_is_in_it(mail_server, worker, tmp_path, at_once):
+    mail_server.takes_commands_at_once = at_once
     plain = {"attachments": (), "sections": ()}
     mails = [mail(number, **(plain if number % 4 else {})) for number in range(14)]
     mails += [mail(14, attachments=(), sections=(Section(bars=BARS),)), mail(15, **plain)]
@@ -55,6 +57,7 @@ def test_each_reader_gets_the_own_mail_once_whatever_is_in_it(mail_server, worke
     with start_beat(tmp_path):
         wait_until(lambda: states() == ["done"] * len(mails), timeout=60)
     assert told(mail_server) == expected(mails)
+    assert len(mail_server.connections) == 1
 
 
 def test_one_that_can_not_be_written_is_refused_and_leaves_the_others(mail_server, worker, tmp_path):
