@@ -179,7 +179,8 @@ def running_mail_server(
     With `tls` it insists on STARTTLS, or with `implicit_tls` talks encrypted from the first byte.
     """
     starttls = None if implicit_tls else tls
-    with socket.socket() as listener:
+    # Of a socket that does not say that it is TCP's, asyncio would hold answers back until the one before is received.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         server = MailServer(listener.getsockname()[1])
         controller = _OnSocket(
