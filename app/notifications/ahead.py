@@ -41,8 +41,8 @@ def write_ahead(settings: Settings, mails: Sequence[dict[str, Any]]) -> dict[str
     """Return mails of one transaction by their Message-IDs, written one after the other before the first is sent.
 
     They are in the order of the mails. That takes half as long for each as between two talks with the server. None for
-    one that takes long or can't be written: it is written, or says why it can't be, when its turn comes. So is one that
-    has no id.
+    one that takes long or can't be written: it is written, or says why it can't be, when its turn comes; one that has
+    no id is not among them, and is written then, too.
     """
     written: dict[str, WrittenMail | None] = {}
     for mail in mails:

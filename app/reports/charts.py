@@ -140,7 +140,8 @@ def _cells(axes: "Axes", columns: Sequence[str], rows: Mapping[str, Sequence[Ton
                 )
             weight = "bold" if x == len(columns) - 1 else "normal"
             colour = SOFT if cell.tone is None else INK
-            axes.text(x + 0.92, y + 0.5, cell.label, ha="right", va="center_baseline", color=colour, weight=weight)
+            right, middle = x + 0.92, y + 0.5
+            axes.text(right, middle, cell.label, ha="right", va="center_baseline", color=colour, weight=weight)
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
     axes.set_xticks(np.arange(len(columns)) + 0.92, columns, ha="right")
